@@ -1,0 +1,126 @@
+"""The autoregressive arrangement, seen from its two sides."""
+
+from typing import Protocol
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from hkflows import checks
+from hkflows.kernels import autoregressive
+from hkflows.kernels.masked_mlp import MaskedMLP
+from hkflows.transformers import Affine, Inverted, Transformer
+
+Array = jax.Array
+
+
+class Conditioner(Protocol):
+    """What `IAF` and `MAF` ask of a conditioner: `MADE` has it."""
+
+    def network(self, num_params: int, context: Array | None) -> MaskedMLP:
+        """Returns an autoregressive network at fixed weights."""
+
+
+class _Autoregressive(distrax.Bijector):
+    """A triangular map `g`, `v_i = tau(u_i; h_i(u_<i))`, and its sequential inverse."""
+
+    def __init__(self, conditioner: Conditioner, transformer: Transformer, context: Array | None):
+        super().__init__(event_ndims_in=1)
+        self._network = conditioner.network(transformer.num_params, context)
+        self._transformer = transformer
+
+    def _parallel(self, tau: Transformer, u: Array) -> tuple[Array, Array]:
+        return autoregressive.parallel(tau, self._network, self._prepare(u))
+
+    def _sequential(self, tau: Transformer, v: Array) -> tuple[Array, Array]:
+        return autoregressive.sequential(tau, self._network, self._prepare(v))
+
+    def _prepare(self, value: Array) -> Array:
+        """Gives an event the batch shape and the dtype that the result will have."""
+        network = self._network
+        value = checks.event("event", value, network.event_size)
+        batch = jnp.broadcast_shapes(value.shape[:-1], network.batch_shape)
+        dtype = jnp.promote_types(value.dtype, network.dtype)
+        return jnp.broadcast_to(value, (*batch, network.event_size)).astype(dtype)
+
+
+class IAF(_Autoregressive):
+    """Inverse autoregressive flow: fast to sample from, with the log-density of its own draws.
+
+    Forward, from base `x` to data `y`, in one network pass:
+
+        y_i = tau(x_i; h_i(x_<i)),   log|det dy/dx| = sum_i log tau'(x_i; h_i(x_<i)).
+
+    Inverse, one dimension after the other (D network passes), with exact derivatives that do not
+    pass through the loop:
+
+        x_i = tau^{-1}(y_i; h_i(x_<i)),   log|det dx/dy| = -sum_i log tau'(x_i; h_i(x_<i)).
+
+    Args:
+        conditioner: a `MADE`; it fetches its weights here, once.
+        transformer: the scalar map tau.
+        context: `[..., C]`, what the whole map is conditioned on; its leading dimensions are the
+            batch of the bijector.
+
+    References:
+        Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling (2016), "Improved variational
+        inference with inverse autoregressive flow", section 4, arXiv:1606.04934.
+    """
+
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        transformer: Transformer = Affine(),  # noqa: B008
+        *,
+        context: Array | None = None,
+    ):
+        super().__init__(conditioner, transformer, context)
+
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
+        return self._parallel(self._transformer, x)
+
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
+        """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
+        return self._sequential(self._transformer, y)
+
+
+class MAF(_Autoregressive):
+    """Masked autoregressive flow: fast to score data with.
+
+    Inverse, from data `y` to base `x`, in one network pass:
+
+        x_i = tau^{-1}(y_i; h_i(y_<i)),   log|det dx/dy| = -sum_i log tau'(x_i; h_i(y_<i)).
+
+    Forward, one dimension after the other (D network passes), with exact derivatives that do not
+    pass through the loop:
+
+        y_i = tau(x_i; h_i(y_<i)),   log|det dy/dx| = sum_i log tau'(x_i; h_i(y_<i)).
+
+    Args:
+        conditioner: a `MADE`; it fetches its weights here, once.
+        transformer: the scalar map tau.
+        context: `[..., C]`, what the whole map is conditioned on; its leading dimensions are the
+            batch of the bijector.
+
+    References:
+        Papamakarios, Pavlakou & Murray (2017), "Masked autoregressive flow for density
+        estimation", section 3, arXiv:1705.07057.
+    """
+
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        transformer: Transformer = Affine(),  # noqa: B008
+        *,
+        context: Array | None = None,
+    ):
+        super().__init__(conditioner, transformer, context)
+
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
+        return self._sequential(Inverted(self._transformer), x)
+
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
+        """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
+        return self._parallel(Inverted(self._transformer), y)

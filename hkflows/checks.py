@@ -1,0 +1,62 @@
+"""Checks at the public boundary: each names the argument, what was expected and what came."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Returns `value` as an `int` of at least one, or raises `ValueError`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+        raise ValueError(f"`{name}` must be a positive integer; got {value!r}.")
+    return int(value)
+
+
+def positive_float(name: str, value: Any) -> float:
+    """Returns `value` as a finite `float` above zero, or raises `ValueError`."""
+    if not isinstance(value, (int, float)) or not 0.0 < value < float("inf"):
+        raise ValueError(f"`{name}` must be a positive finite number; got {value!r}.")
+    return float(value)
+
+
+def floating(name: str, value: Any) -> Array:
+    """Returns `value` as an array of a floating dtype, or raises `ValueError`."""
+    value = jnp.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"`{name}` must be floating; got {value.dtype}.")
+    return value
+
+
+def event(name: str, value: Any, event_size: int) -> Array:
+    """Returns `value` as a floating array `[..., event_size]`, or raises `ValueError`."""
+    value = floating(name, value)
+    if value.ndim < 1 or value.shape[-1] != event_size:
+        raise ValueError(
+            f"`{name}` must hold event vectors, shape [..., {event_size}]; got {value.shape}."
+        )
+    return value
+
+
+def context(value: Any) -> Array | None:
+    """Returns `value` as a floating array `[..., C]` or `None`, or raises `ValueError`."""
+    if value is None:
+        return None
+    value = floating("context", value)
+    if value.ndim < 1 or value.shape[-1] < 1:
+        raise ValueError(
+            f"`context` must hold context vectors, shape [..., C] with C >= 1; got {value.shape}. "
+            "For a scalar context pass `context[..., None]`."
+        )
+    return value
+
+
+def all_finite(name: str, value: Any) -> None:
+    """Raises `ValueError` if the concrete array `value` holds a NaN or an infinity."""
+    bad = int(jnp.sum(~jnp.isfinite(value)))
+    if bad:
+        raise ValueError(
+            f"`{name}` must be finite; got {bad} non-finite entries in shape {value.shape}."
+        )

@@ -1,0 +1,7 @@
+"""Haiku modules that hand out their weights: where parameters are fetched, and only here."""
+
+from hkflows.conditioners.features import MLP, CouplingNetwork, coupling_network
+from hkflows.conditioners.made import MADE
+from hkflows.conditioners.parameters import parameters
+
+__all__ = ["MADE", "MLP", "CouplingNetwork", "coupling_network", "parameters"]

@@ -1,0 +1,37 @@
+"""Trainable parameters that depend on nothing but a context."""
+
+import haiku as hk
+import jax
+
+from hkflows import checks
+from hkflows.conditioners import weights
+
+Array = jax.Array
+
+
+class _Parameters(hk.Module):
+    """Parameters of a given shape: a bias, plus a linear map of the context where there is one."""
+
+    def __call__(self, shape: tuple[int, ...], context: Array | None) -> Array:
+        bias = weights.zero_bias("b", shape)
+        if context is None:
+            return bias
+        slope = context @ weights.zero_weight("w", (context.shape[-1], bias.size))
+        return bias + slope.reshape(*context.shape[:-1], *shape)
+
+
+def parameters(name: str, shape: tuple[int, ...], context: Array | None = None) -> Array:
+    """Fetches parameters that start at zero.
+
+    Args:
+        name: the Haiku name of the module that holds them.
+        shape: their shape without the context batch.
+        context: `[..., C]` or `None`; the parameters then depend on it linearly.
+
+    Returns:
+        The parameters, `[..., *shape]`.
+
+    Raises:
+        ValueError: if `context` has no dimension.
+    """
+    return _Parameters(name=name)(shape, checks.context(context))

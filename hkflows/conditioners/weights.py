@@ -1,0 +1,36 @@
+"""Fetching weights: scaled to their fan-in, or zero; masked where asked."""
+
+from collections.abc import Callable
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+
+
+def scaled_weight(name: str, shape: tuple[int, int], mask: np.ndarray | None = None) -> Array:
+    """Returns a weight `[in, out]`, normal with variance one over the fan-in that the mask leaves."""
+    fan_in = shape[0] if mask is None else mask.sum(axis=0)
+    spread = 1.0 / np.sqrt(np.maximum(fan_in, 1))
+
+    def init(shape: list[int], dtype: jnp.dtype) -> Array:
+        return hk.initializers.TruncatedNormal()(shape, dtype) * jnp.asarray(spread, dtype)
+
+    return _weight(name, shape, mask, init)
+
+
+def zero_weight(name: str, shape: tuple[int, int], mask: np.ndarray | None = None) -> Array:
+    """Returns a weight `[in, out]` that starts at zero."""
+    return _weight(name, shape, mask, jnp.zeros)
+
+
+def zero_bias(name: str, shape: tuple[int, ...]) -> Array:
+    """Returns a bias that starts at zero."""
+    return _weight(name, shape, None, jnp.zeros)
+
+
+def _weight(name: str, shape: tuple[int, ...], mask: np.ndarray | None, init: Callable) -> Array:
+    value = hk.get_parameter(name, shape, dtype=jnp.zeros(()).dtype, init=init)
+    return value if mask is None else jnp.where(mask, value, 0)

@@ -1,0 +1,103 @@
+"""The two directions of an autoregressive map.
+
+A scalar map `tau` and a network that reads `u` in an order give the triangular map
+
+    v_i = tau(u_i; h_i(u_<i)),   log|det dv/du| = sum_i log tau'(u_i; h_i(u_<i)).
+
+`parallel` goes from `u` to `v` with one evaluation of the network. `sequential` comes back, one
+dimension after the other. Its derivatives do not pass through that loop: by the implicit function
+theorem they need one linearisation of the parallel map at the solution and the solution of
+triangular linear systems with its Jacobian `J`, so they are exact in forward mode, in reverse mode
+and in their compositions.
+"""
+
+import functools
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+class ScalarMap(Protocol):
+    """An increasing scalar map and its inverse, each with its log-derivative."""
+
+    def forward(self, x: Array, params: Array) -> tuple[Array, Array]:
+        """Returns `tau(x; params)` and `log tau'`, for `params` of shape `x.shape + (P,)`."""
+
+    def inverse(self, y: Array, params: Array) -> tuple[Array, Array]:
+        """Returns `x` with `tau(x; params) = y` and `-log tau'(x; params)`."""
+
+
+class Network(Protocol):
+    """An autoregressive network at fixed weights, a pytree."""
+
+    order: tuple[int, ...]
+
+    def __call__(self, u: Array) -> Array:
+        """Returns parameters `[..., D, P]`; those of `order[k]` depend on `order[:k]` alone."""
+
+
+def parallel(tau: ScalarMap, network: Network, u: Array) -> tuple[Array, Array]:
+    """Returns `v`, shape `[..., D]`, and `log|det dv/du|`, shape `[...]`, in one network pass."""
+    v, log_derivative = tau.forward(u, network(u))
+    return v, jnp.sum(log_derivative, axis=-1)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array]:
+    """Returns `u` with `parallel(u) = v`, and `log|det du/dv|`, in D network passes.
+
+    Args:
+        tau: the scalar map.
+        network: the network.
+        v: `[..., D]`, with the full batch shape and the dtype of the result.
+    """
+
+    def visit(u: Array, dimension: Array) -> tuple[Array, None]:
+        solved, _ = tau.inverse(v, network(u))
+        return jnp.where(jnp.arange(v.shape[-1]) == dimension, solved, u), None
+
+    u, _ = jax.lax.scan(visit, jnp.zeros_like(v), jnp.asarray(network.order))
+    _, log_derivative = tau.inverse(v, network(u))
+    return u, jnp.sum(log_derivative, axis=-1)
+
+
+@sequential.defjvp
+def _sequential_jvp(
+    tau: ScalarMap, primals: tuple[Network, Array], tangents: tuple[Any, Array]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Differentiates `parallel(network, u) = v`: `J du = dv - (d parallel / d network) dnetwork`."""
+    network, v = primals
+    network_dot, v_dot = tangents
+    u, log_det = sequential(tau, network, v)
+    _, (shift, log_det_network) = jax.jvp(
+        lambda network: parallel(tau, network, u), (network,), (network_dot,)
+    )
+    _, pushforward = jax.linearize(functools.partial(parallel, tau, network), u)
+    u_dot = solve_jacobian(tau, network, u, v_dot - shift)
+    _, log_det_u = pushforward(u_dot)
+    return (u, log_det), (u_dot, -(log_det_network + log_det_u))
+
+
+def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Array:
+    """Returns `J^{-1} b` for the Jacobian `J` of the parallel map at `u`, as a linear map of `b`."""
+    _, pushforward = jax.linearize(lambda u: parallel(tau, network, u)[0], u)
+    order = jnp.asarray(network.order)
+    _, log_diagonal = tau.forward(u, network(u))
+    diagonal = jax.lax.stop_gradient(jnp.exp(log_diagonal))
+
+    def substitute(order: Array, matvec: Any, b: Array) -> Array:
+        def visit(x: Array, dimension: Array) -> tuple[Array, None]:
+            solved = (b - matvec(x)) / diagonal
+            return jnp.where(jnp.arange(b.shape[-1]) == dimension, solved, x), None
+
+        return jax.lax.scan(visit, jnp.zeros_like(b), order)[0]
+
+    return jax.lax.custom_linear_solve(
+        pushforward,
+        b,
+        solve=functools.partial(substitute, order),
+        transpose_solve=functools.partial(substitute, order[::-1]),
+    )

@@ -1,0 +1,62 @@
+"""A masked multilayer perceptron as a value: its weights and how to evaluate them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MaskedMLP:
+    """An autoregressive network `u -> params`, `[..., D] -> [..., D, P]`, at fixed weights.
+
+    With `z_1 = u W_0 + b_0` the hidden layers are `z_{l+1} = act(z_l) W_l + b_l`, plus `z_l` itself
+    when `residual`. A context has done its work before: it is part of `b_0`, whose leading
+    dimensions are then those of the context batch. The parameters of the dimension that comes
+    `k`-th in `order` depend on the `k - 1` dimensions before it.
+
+    Attributes:
+        weights: one array a layer, `[D, H_1], [H_1, H_2], ..., [H_L, D * P]`, already masked.
+        biases: one array a layer, `[..., H_1], [H_2], ..., [D * P]`.
+        order: the `k`-th entry is the event dimension that comes `k`-th.
+        num_params: P, the number of parameters of each dimension.
+        conditional: whether a context is part of the first bias.
+        activation: the function between the layers.
+        residual: whether each hidden layer after the first adds to its input.
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+    order: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    num_params: int = dataclasses.field(metadata={"static": True})
+    conditional: bool = dataclasses.field(metadata={"static": True})
+    activation: Callable[[Array], Array] = dataclasses.field(metadata={"static": True})
+    residual: bool = dataclasses.field(metadata={"static": True})
+
+    @property
+    def event_size(self) -> int:
+        """D, the number of event dimensions."""
+        return len(self.order)
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading dimensions of the context that the network was built with."""
+        return self.biases[0].shape[:-1]
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The dtype of the weights."""
+        return self.weights[0].dtype
+
+    def __call__(self, u: Array) -> Array:
+        """Returns the transformer parameters `[..., D, P]` at `u`, shape `[..., D]`."""
+        z = u @ self.weights[0] + self.biases[0]
+        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
+            last = weight is self.weights[-1]
+            skip = z if self.residual and not last else 0
+            z = skip + self.activation(z) @ weight + bias
+        return z.reshape(*z.shape[:-1], self.event_size, self.num_params)

@@ -1,0 +1,7 @@
+"""Scalar maps: what happens to one dimension, given its parameters."""
+
+from hkflows.transformers.affine import Additive, Affine
+from hkflows.transformers.base import Inverted, Transformer
+from hkflows.transformers.rational_quadratic import RationalQuadratic
+
+__all__ = ["Additive", "Affine", "Inverted", "RationalQuadratic", "Transformer"]
