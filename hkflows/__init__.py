@@ -1,5 +1,6 @@
 """Normalizing flows as distrax bijectors for Haiku."""
 
+from hkflows import diagnostics, elbo, flows, likelihood, supports
 from hkflows.bijectors import (
     IAF,
     MAF,
@@ -12,4 +13,35 @@ from hkflows.bijectors import (
 )
 from hkflows.conditioners import MADE, MLP
 from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.targets import Target
+from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
+
+__all__ = [
+    "IAF",
+    "MADE",
+    "MAF",
+    "MLP",
+    "RQS",
+    "Additive",
+    "Affine",
+    "Chain",
+    "Coupling",
+    "DensityFit",
+    "Elementwise",
+    "FlowDistribution",
+    "Permutation",
+    "PosteriorFit",
+    "RationalQuadratic",
+    "Target",
+    "Transformer",
+    "TriangularAffine",
+    "diagnostics",
+    "elbo",
+    "fit_density",
+    "fit_posterior",
+    "flows",
+    "likelihood",
+    "standard_normal",
+    "supports",
+]

@@ -1,6 +1,5 @@
 """The distribution that a flow makes of a base distribution."""
 
-import math
 from typing import Any
 
 import distrax
@@ -108,18 +107,16 @@ class FlowDistribution(distrax.Distribution):
         y = checks.event("value", y, self.event_shape[0])
         return self.bijector.inverse_and_log_det(y)
 
-    def _sample_n(self, key: Array, n: int) -> Array:
-        return self.bijector.forward(self._sample_base(key, n)[0])
-
-    def _sample_n_and_log_prob(self, key: Array, n: int) -> tuple[Array, Array]:
-        x, log_prob = self._sample_base(key, n)
-        y, log_det = self.bijector.forward_and_log_det(x)
-        return y, log_prob - log_det
-
-    def _sample_base(self, key: Array, n: int) -> tuple[Array, Array]:
-        """Draws independent noise for every context, `[n, *batch_shape, D]`, and its log-density."""
+    def sample_base(self, *, seed: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draws base points, `[*sample_shape, *batch_shape, D]`, independent for every context."""
         batch_shape = self.batch_shape
         contexts = batch_shape[: len(batch_shape) - len(self.base.batch_shape)]
-        x, log_prob = self.base.sample_and_log_prob(seed=key, sample_shape=(n, *contexts))
-        assert math.prod(x.shape[:-1]) == n * math.prod(batch_shape)
-        return x, log_prob
+        return self.base.sample(seed=seed, sample_shape=(*sample_shape, *contexts))
+
+    def _sample_n(self, key: Array, n: int) -> Array:
+        return self.bijector.forward(self.sample_base(seed=key, sample_shape=(n,)))
+
+    def _sample_n_and_log_prob(self, key: Array, n: int) -> tuple[Array, Array]:
+        x = self.sample_base(seed=key, sample_shape=(n,))
+        y, log_det = self.bijector.forward_and_log_det(x)
+        return y, self.base.log_prob(x) - log_det

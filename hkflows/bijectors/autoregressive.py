@@ -84,6 +84,12 @@ class IAF(_Autoregressive):
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
         return self._sequential(self._transformer, y)
 
+    def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
+        """Carries the gradient of a log-density by one transposed solve; see `bijectors.score`."""
+        return autoregressive.forward_and_score(
+            self._transformer, self._network, self._prepare(x), score
+        )
+
 
 class MAF(_Autoregressive):
     """Masked autoregressive flow: fast to score data with.

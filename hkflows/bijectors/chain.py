@@ -7,6 +7,8 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from hkflows.bijectors.score import forward_and_score
+
 Array = jax.Array
 
 
@@ -57,6 +59,14 @@ class Chain(distrax.Bijector):
             y, increment = link.inverse_and_log_det(y)
             log_det = log_det + increment
         return y, log_det
+
+    def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
+        """Carries the gradient of a log-density from link to link; see `bijectors.score`."""
+        log_det = jnp.zeros((), jnp.result_type(x))
+        for link in self._links:
+            x, increment, score = forward_and_score(link, x, score)
+            log_det = log_det + increment
+        return x, log_det, score
 
 
 def _on_vectors(index: int, bijector: Any) -> distrax.Bijector:

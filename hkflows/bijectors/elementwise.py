@@ -24,9 +24,7 @@ class Elementwise(distrax.Bijector):
             dimensions are the batch of the bijector.
     """
 
-    def __init__(
-        self, event_size: int, transformer: Transformer, *, context: Array | None = None
-    ):
+    def __init__(self, event_size: int, transformer: Transformer, *, context: Array | None = None):
         super().__init__(event_ndims_in=1)
         shape = (checks.positive_int("event_size", event_size), transformer.num_params)
         self._params = parameters("elementwise", shape, context)

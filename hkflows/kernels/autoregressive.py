@@ -81,6 +81,19 @@ def _sequential_jvp(
     return (u, log_det), (u_dot, -(log_det_network + log_det_u))
 
 
+def forward_and_score(
+    tau: ScalarMap, network: Network, u: Array, score: Array
+) -> tuple[Array, Array, Array]:
+    """Returns `v`, `log|det J|` and `J^{-T} (score - d log|det J| / du)`, `J` the Jacobian at `u`."""
+    (v, log_det), pullback = jax.vjp(functools.partial(parallel, tau, network), u)
+    (log_det_gradient,) = pullback((jnp.zeros_like(v), jnp.ones_like(log_det)))
+    transposed_solve = jax.linear_transpose(
+        functools.partial(solve_jacobian, tau, network, u), score
+    )
+    (score,) = transposed_solve(score - log_det_gradient)
+    return v, log_det, score
+
+
 def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Array:
     """Returns `J^{-1} b` for the Jacobian `J` of the parallel map at `u`, as a linear map of `b`."""
     _, pushforward = jax.linearize(lambda u: parallel(tau, network, u)[0], u)

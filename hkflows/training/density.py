@@ -1,0 +1,187 @@
+"""Fitting a flow to data."""
+
+import dataclasses
+import time
+from typing import Any
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from hkflows import checks
+from hkflows.distributions import FlowDistribution
+from hkflows.likelihood import negative_log_likelihood
+from hkflows.training.loop import default_optimizer, minimise
+
+Array = jax.Array
+
+NUM_STEPS = 5000
+BATCH_SIZE = 256
+CHUNK_STEPS = 50  # at least so many steps, in whole epochs, between two looks at held-out data
+PATIENCE = 20  # looks at held-out data without a better one
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityFit:
+    """A flow fitted to data.
+
+    Attributes:
+        flow: the flow, as `hk.Transformed`.
+        params: its parameters, those with the best held-out likelihood.
+        losses: the mean negative log-likelihood of every step's batch (nats), `[num_steps]`.
+        validation_losses: that of the held-out rows at every evaluation (nats); empty when none
+            were held out.
+        conditional: whether the fit has a context.
+        num_skipped: steps whose gradient was not finite; they changed nothing.
+        stop_reason: why the fit ended.
+        seconds: how long it took, compilation included.
+    """
+
+    flow: hk.Transformed
+    params: Any
+    losses: np.ndarray
+    validation_losses: np.ndarray
+    conditional: bool
+    num_skipped: int
+    stop_reason: str
+    seconds: float
+
+    @property
+    def distribution(self) -> FlowDistribution:
+        """The fitted distribution; for a conditional fit see `condition`."""
+        if self.conditional:
+            raise ValueError("The fit has a `context`; use `fit.condition(context)`.")
+        return self.flow.apply(self.params)
+
+    def condition(self, context: Array) -> FlowDistribution:
+        """Returns the fitted distribution given a context, `[..., C]`."""
+        return self.flow.apply(self.params, context)
+
+
+def fit_density(
+    flow: hk.Transformed,
+    data: Array,
+    *,
+    key: Array,
+    context: Array | None = None,
+    batch_size: int | None = None,
+    num_steps: int | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    validation_fraction: float = 0.1,
+    progress: bool = True,
+) -> DensityFit:
+    """Fits a flow to data by maximum likelihood.
+
+    The rows are shuffled on the device, every epoch anew. A fraction of them is held out; the fit
+    keeps the parameters that score them best, and stops when they no longer get better.
+
+    Args:
+        flow: the flow, as `hk.Transformed`.
+        data: `[N, D]`, finite.
+        key: a PRNG key.
+        context: `[N, C]`, or `None`.
+        batch_size: rows a step.
+        num_steps: the most optimiser steps.
+        optimizer: an optax gradient transformation; by default Adam with a cosine schedule and
+            gradient clipping.
+        validation_fraction: the fraction of the rows to hold out; with 0 the fit does not stop
+            early, and keeps the parameters with the best training loss.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The fit, also when it ended early: `stop_reason` says why.
+
+    Raises:
+        ValueError: if an argument is off, or the data are not finite.
+    """
+    start = time.perf_counter()
+    rows = _check_data(data, context)
+    num_rows = rows[0].shape[0]
+    if not 0.0 <= validation_fraction < 1.0:
+        raise ValueError(f"`validation_fraction` must be in [0, 1); got {validation_fraction}.")
+    num_steps = NUM_STEPS if num_steps is None else checks.positive_int("num_steps", num_steps)
+    num_held_out = round(validation_fraction * num_rows)
+    num_train = num_rows - num_held_out
+    if num_train < 1:
+        raise ValueError(f"`data` must leave rows to train on; got {num_rows} rows in all.")
+    size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
+    size = min(size, num_train)
+    if optimizer is None:
+        optimizer = default_optimizer(num_steps)
+
+    split_key, init_key, train_key = jax.random.split(key, 3)
+    shuffled = jax.random.permutation(split_key, num_rows)
+    train = [array[shuffled[num_held_out:]] for array in rows]
+    held_out = [array[shuffled[:num_held_out]] for array in rows]
+    params = flow.init(init_key, *(array[:size] for array in train[1:]))
+    _check_flow(flow, params, train)
+
+    def score_rows(params: Any, y: Array, *context: Array) -> Array:
+        return negative_log_likelihood(flow.apply(params, *context), y)
+
+    def loss(params: Any, indices: Array) -> Array:
+        return score_rows(params, *(array[indices] for array in train))
+
+    def inputs(key: Array, steps: int) -> Array:
+        epochs = -(-steps * size // (num_train // size * size))
+        orders = jax.vmap(lambda key: jax.random.permutation(key, num_train))(
+            jax.random.split(key, epochs)
+        )
+        return orders[:, : num_train // size * size].reshape(-1, size)[:steps]
+
+    def score(params: Any, losses: Array) -> Array:
+        return score_rows(params, *held_out) if num_held_out else jnp.nanmean(losses)
+
+    steps_per_epoch = num_train // size
+    result = minimise(
+        loss,
+        params,
+        key=train_key,
+        optimizer=optimizer,
+        num_steps=num_steps,
+        chunk_steps=-(-CHUNK_STEPS // steps_per_epoch) * steps_per_epoch,
+        inputs=inputs,
+        score=score,
+        patience=PATIENCE if num_held_out else None,
+        progress=progress,
+    )
+    return DensityFit(
+        flow=flow,
+        params=result.params,
+        losses=result.losses,
+        validation_losses=result.scores if num_held_out else np.empty(0),
+        conditional=context is not None,
+        num_skipped=result.num_skipped,
+        stop_reason=result.stop_reason,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_data(data: Array, context: Array | None) -> list[Array]:
+    """Returns the data, and the context where there is one, as finite floating matrices."""
+    rows = []
+    for name, value in (("data", data), ("context", context)):
+        if value is None and name == "context":
+            continue
+        array = checks.floating(name, value)
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(f"`{name}` must be a matrix of rows; got shape {array.shape}.")
+        checks.all_finite(name, array)
+        rows.append(array)
+    if len({len(array) for array in rows}) > 1:
+        raise ValueError(
+            f"`context` must have a row for each row of `data`; got {len(rows[1])} "
+            f"and {len(rows[0])}."
+        )
+    return rows
+
+
+def _check_flow(flow: hk.Transformed, params: Any, train: list[Array]) -> None:
+    """Raises `ValueError` where the flow does not fit the data."""
+    q = flow.apply(params, *(array[:1] for array in train[1:]))
+    if q.event_shape != train[0].shape[1:]:
+        raise ValueError(
+            f"`flow` must have event shape {train[0].shape[1:]}, as the data; got {q.event_shape}."
+        )

@@ -1,0 +1,126 @@
+"""The training loop: optax steps scanned on the device, the host asked once a chunk."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm.auto import tqdm
+
+Array = jax.Array
+Params = Any
+
+# So many non-finite steps in a row end a fit; each of them leaves the parameters as they were.
+MAX_NONFINITE_STEPS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run of the loop leaves.
+
+    Attributes:
+        params: the parameters with the lowest score.
+        losses: the loss of every step, `[num_steps]`.
+        scores: the score of every chunk, `[num_chunks]`.
+        num_skipped: steps whose gradient was not finite; they changed nothing.
+        stop_reason: why the run ended.
+    """
+
+    params: Params
+    losses: np.ndarray
+    scores: np.ndarray
+    num_skipped: int
+    stop_reason: str
+
+
+def minimise(
+    loss: Callable[[Params, Any], Array],
+    params: Params,
+    *,
+    key: Array,
+    optimizer: optax.GradientTransformation,
+    num_steps: int,
+    chunk_steps: int,
+    inputs: Callable[[Array, int], Any],
+    score: Callable[[Params, Array], Array],
+    patience: int | None,
+    progress: bool,
+) -> Result:
+    """Minimises a loss, and keeps the parameters with the best score.
+
+    Args:
+        loss: maps the parameters and one step's input to a scalar.
+        params: where to start, a pytree of arrays.
+        key: a PRNG key.
+        optimizer: an optax gradient transformation.
+        num_steps: the number of steps.
+        chunk_steps: steps between two visits of the host.
+        inputs: maps a key and a number of steps to a pytree with one step's input in each row.
+        score: maps the parameters after a chunk and the chunk's finite losses, NaN elsewhere, to
+            the scalar by which parameters are kept; lower is better.
+        patience: chunks without a better score after which to stop; `None` for never.
+        progress: whether to show a progress bar.
+    """
+    # A step with a non-finite gradient changes nothing: not even after many in a row, which is for
+    # the host to notice.
+    optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=np.iinfo(np.int32).max)
+
+    def step(state: tuple[Params, Any], row: Any) -> tuple[tuple[Params, Any], Array]:
+        params, opt_state = state
+        value, gradient = jax.value_and_grad(loss)(params, row)
+        # A gradient can be finite where the loss is not; that step must not count as a good one.
+        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(value), g, jnp.nan), gradient)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), value
+
+    def chunk(params: Params, opt_state: Any, key: Array, steps: int) -> tuple:
+        rows = inputs(key, steps)
+        (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), rows)
+        finite = jnp.where(jnp.isfinite(losses), losses, jnp.nan)
+        report = losses, score(params, finite), opt_state.notfinite_count, opt_state.total_notfinite
+        return params, opt_state, report
+
+    compiled = jax.jit(chunk, static_argnums=3)
+    opt_state = optimizer.init(params)
+    best, best_score, since_best = params, np.inf, 0
+    losses: list[np.ndarray] = []
+    scores: list[float] = []
+    stop_reason = f"all {num_steps} steps done"
+
+    with tqdm(total=num_steps, disable=not progress, unit="step") as bar:
+        while (done := sum(map(len, losses))) < num_steps:
+            key, chunk_key = jax.random.split(key)
+            steps = min(chunk_steps, num_steps - done)
+            params, opt_state, report = compiled(params, opt_state, chunk_key, steps)
+            chunk_losses, chunk_score, streak, num_skipped = jax.device_get(report)
+            losses.append(chunk_losses)
+            scores.append(float(chunk_score))
+            bar.update(steps)
+            bar.set_postfix(loss=f"{scores[-1]:.4g}")
+
+            since_best += 1
+            if scores[-1] < best_score:
+                best, best_score, since_best = params, scores[-1], 0
+            if streak >= MAX_NONFINITE_STEPS:
+                stop_reason = f"the loss or its gradient was not finite in {streak} steps in a row"
+                break
+            if patience is not None and since_best >= patience:
+                stop_reason = f"no better score in {patience} evaluations"
+                break
+
+    return Result(
+        params=best,
+        losses=np.concatenate(losses),
+        scores=np.asarray(scores),
+        num_skipped=int(num_skipped),
+        stop_reason=stop_reason,
+    )
+
+
+def default_optimizer(num_steps: int, peak: float = 5e-3) -> optax.GradientTransformation:
+    """Returns Adam with a cosine schedule to zero and the gradient's norm clipped at 10."""
+    schedule = optax.cosine_decay_schedule(peak, num_steps)
+    return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
