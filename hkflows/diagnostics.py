@@ -9,16 +9,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 Array = jax.Array
 
 
-def importance_weights(log_weights: Array) -> Array:
+def importance_weights(log_weights: ArrayLike) -> Array:
     """Returns the self-normalised weights, which sum to one over the first axis."""
-    return jax.nn.softmax(log_weights, axis=0)
+    return jax.nn.softmax(jnp.asarray(log_weights), axis=0)
 
 
-def effective_sample_size(log_weights: Array) -> Array:
+def effective_sample_size(log_weights: ArrayLike) -> Array:
     """Returns `(sum w)^2 / sum w^2`, between 1 and the number of draws.
 
     Args:
@@ -27,20 +28,22 @@ def effective_sample_size(log_weights: Array) -> Array:
     References:
         Kong (1992), "A note on importance sampling using standardized weights".
     """
+    log_weights = jnp.asarray(log_weights)
     numerator = 2.0 * jax.nn.logsumexp(log_weights, axis=0)
     return jnp.exp(numerator - jax.nn.logsumexp(2.0 * log_weights, axis=0))
 
 
-def log_evidence(log_weights: Array) -> Array:
+def log_evidence(log_weights: ArrayLike) -> Array:
     """Returns `log (1/S) sum_s w_s` (nats), the importance-sampling estimate of `log Z`.
 
     Args:
         log_weights: `[S, ...]`.
     """
+    log_weights = jnp.asarray(log_weights)
     return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
 
 
-def pareto_khat(log_weights: Array) -> float:
+def pareto_khat(log_weights: ArrayLike) -> float:
     """Returns the shape of the generalised Pareto distribution fitted to the weights' upper tail.
 
     Below 0.7 importance sampling with these weights is reliable.

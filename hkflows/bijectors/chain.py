@@ -17,8 +17,8 @@ class Chain(distrax.Bijector):
 
     Note that `distrax.Chain` does the opposite: it applies the *last* of its list first.
 
-    Forward: `y = f_n(... f_1(x))`, the log-dets add up. Inverse: the other way round. Each direction
-    costs what its links cost in that direction.
+    Forward: `y = f_n(... f_1(x))`, the log-dets add up. Inverse: the other way round. Each
+    direction costs what its links cost in that direction.
 
     Args:
         bijectors: any distrax or TFP bijectors, or callables that distrax understands. Scalar ones

@@ -6,6 +6,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from hkflows import checks
 from hkflows.conditioners import coupling_network
@@ -51,24 +52,24 @@ class Coupling(distrax.Bijector):
         conditioner: Callable[[Array], Array],
         transformer: Transformer = Affine(),  # noqa: B008
         *,
-        mask: Sequence[bool] | Array,
+        mask: ArrayLike | Sequence[bool],
         context: Array | None = None,
     ):
         super().__init__(event_ndims_in=1)
-        mask = np.asarray(mask)
-        if mask.dtype != bool or mask.ndim != 1:
+        kept = np.asarray(mask)
+        if kept.dtype != bool or kept.ndim != 1:
             raise ValueError(
-                f"`mask` must be a boolean vector; got {mask.dtype} of shape {mask.shape}."
+                f"`mask` must be a boolean vector; got {kept.dtype} of shape {kept.shape}."
             )
-        if mask.all():
-            raise ValueError(f"`mask` must be false somewhere, to transform it; got {mask}.")
-        if not mask.any() and context is None:
+        if kept.all():
+            raise ValueError(f"`mask` must be false somewhere, to transform it; got {kept}.")
+        if not kept.any() and context is None:
             raise ValueError(
                 "`mask` must be true somewhere when there is no context, for the conditioner to "
-                f"see something; got {mask}. For independent dimensions use `Elementwise`."
+                f"see something; got {kept}. For independent dimensions use `Elementwise`."
             )
-        self._kept = np.flatnonzero(mask)
-        self._transformed = np.flatnonzero(~mask)
+        self._kept = np.flatnonzero(kept)
+        self._transformed = np.flatnonzero(~kept)
         self._network = coupling_network(
             conditioner,
             self._kept.size,

@@ -23,7 +23,7 @@ class Permutation(distrax.Bijector):
         ValueError: if it is not one.
     """
 
-    def __init__(self, permutation: Sequence[int]):
+    def __init__(self, permutation: Sequence[int] | np.ndarray):
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
         indices = degrees.permutation("permutation", permutation)
         self._permutation = np.asarray(indices)
@@ -48,6 +48,6 @@ class Permutation(distrax.Bijector):
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and zeros, `[...]`."""
         return self._take(y, self._inverse)
 
-    def _take(self, value: Array, indices: Array) -> tuple[Array, Array]:
+    def _take(self, value: Array, indices: Array | np.ndarray) -> tuple[Array, Array]:
         value = checks.event("event", value, self._permutation.shape[-1])
         return value[..., indices], jnp.zeros(value.shape[:-1], value.dtype)

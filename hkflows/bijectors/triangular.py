@@ -54,5 +54,5 @@ class TriangularAffine(distrax.Bijector):
         return x, jnp.sum(log_scale, axis=-1)
 
 
-# The scale and shift at the data end of a posterior's flow: wide enough for any unit of measurement.
+# The scale and shift at the data end of a flow: wide enough for any unit of measurement.
 END = Affine(max_log_scale=20.0)

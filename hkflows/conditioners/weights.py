@@ -11,7 +11,7 @@ Array = jax.Array
 
 
 def scaled_weight(name: str, shape: tuple[int, int], mask: np.ndarray | None = None) -> Array:
-    """Returns a weight `[in, out]`, normal with variance one over the fan-in that the mask leaves."""
+    """Returns a normal weight `[in, out]`, its variance one over the unmasked fan-in."""
     fan_in = shape[0] if mask is None else mask.sum(axis=0)
     spread = 1.0 / np.sqrt(np.maximum(fan_in, 1))
 

@@ -33,7 +33,9 @@ class ScalarMap(Protocol):
 class Network(Protocol):
     """An autoregressive network at fixed weights, a pytree."""
 
-    order: tuple[int, ...]
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The order of the dimensions, each after those that it depends on."""
 
     def __call__(self, u: Array) -> Array:
         """Returns parameters `[..., D, P]`; those of `order[k]` depend on `order[:k]` alone."""
@@ -68,7 +70,7 @@ def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array
 def _sequential_jvp(
     tau: ScalarMap, primals: tuple[Network, Array], tangents: tuple[Any, Array]
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Differentiates `parallel(network, u) = v`: `J du = dv - (d parallel / d network) dnetwork`."""
+    """Differentiates `g(net, u) = v`, g the parallel map: `J du = dv - (dg/dnet) dnet`."""
     network, v = primals
     network_dot, v_dot = tangents
     u, log_det = sequential(tau, network, v)
@@ -84,7 +86,7 @@ def _sequential_jvp(
 def forward_and_score(
     tau: ScalarMap, network: Network, u: Array, score: Array
 ) -> tuple[Array, Array, Array]:
-    """Returns `v`, `log|det J|` and `J^{-T} (score - d log|det J| / du)`, `J` the Jacobian at `u`."""
+    """Returns `v`, `log|det J|` and `J^{-T} (score - d log|det J| / du)`, J the Jacobian at `u`."""
     (v, log_det), pullback = jax.vjp(functools.partial(parallel, tau, network), u)
     (log_det_gradient,) = pullback((jnp.zeros_like(v), jnp.ones_like(log_det)))
     transposed_solve = jax.linear_transpose(
@@ -95,7 +97,7 @@ def forward_and_score(
 
 
 def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Array:
-    """Returns `J^{-1} b` for the Jacobian `J` of the parallel map at `u`, as a linear map of `b`."""
+    """Returns `J^{-1} b`, J the Jacobian of the parallel map at `u`, as a linear map of `b`."""
     _, pushforward = jax.linearize(lambda u: parallel(tau, network, u)[0], u)
     order = jnp.asarray(network.order)
     _, log_diagonal = tau.forward(u, network(u))

@@ -2,8 +2,9 @@
 
 Every unit carries a degree. The input that comes `k`-th in the autoregressive order has degree `k`
 (from 1 to D), a context has degree 0, a hidden unit any degree from 0 to D - 1. A hidden unit sees
-the units of at most its own degree; the outputs for the `k`-th input see the hidden units below `k`.
-So the parameters of the `k`-th transformer depend on the context and the first `k - 1` inputs.
+the units of at most its own degree; the outputs for the `k`-th input see the hidden units of lower
+degree. So the parameters of the `k`-th scalar map depend on the context and the `k - 1` inputs
+before it.
 
 References:
     Germain, Gregor, Murray & Larochelle (2015), "MADE: masked autoencoder for distribution
@@ -15,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-Order = Literal["natural", "reverse"] | Sequence[int]
+Order = Literal["natural", "reverse"] | Sequence[int] | np.ndarray
 
 
 def resolve_order(event_size: int, order: Order) -> tuple[int, ...]:
@@ -32,7 +33,9 @@ def resolve_order(event_size: int, order: Order) -> tuple[int, ...]:
     return permutation("order", order, event_size)
 
 
-def permutation(name: str, indices: Sequence[int], size: int | None = None) -> tuple[int, ...]:
+def permutation(
+    name: str, indices: Sequence[int] | np.ndarray, size: int | None = None
+) -> tuple[int, ...]:
     """Returns `indices` as a tuple of `int` if they permute 0..size-1, or raises `ValueError`."""
     array = np.asarray(indices)
     size = array.size if size is None else size

@@ -124,7 +124,7 @@ def _select(point: Array, along: Array, x: Array, y: Array, slopes: Array) -> Bi
 
 
 def _evaluate(bin_: Bin, t: Array) -> tuple[Array, Array]:
-    """Returns `y` and `log dy/dx` at the fraction `t` of the bin; every sum here is of positives."""
+    """Returns `y` and `log dy/dx` at the fraction `t` of the bin; all sums are of positives."""
     s = bin_.height / bin_.width
     u = 1.0 - t
     q = s * (t**2 + u**2) + (bin_.slope_0 + bin_.slope_1) * t * u

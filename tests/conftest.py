@@ -1,0 +1,20 @@
+import contextlib
+
+import jax
+import pytest
+
+# The suite compiles thousands of small programs and runs each once.
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Runs a test in both precisions; the tolerance to expect comes with it."""
+    with jax.enable_x64(True) if request.param == "float64" else contextlib.nullcontext():
+        yield request.param
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,79 @@
+"""The floors of the house: imports go strictly downwards."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "hkflows"
+
+FLOORS = {
+    "checks": 0,
+    "kernels": 0,
+    "transformers": 1,
+    "conditioners": 1,
+    "bijectors": 2,
+    "distributions": 3,
+    "flows": 3,
+    "supports": 4,
+    "targets": 4,
+    "elbo": 4,
+    "likelihood": 4,
+    "diagnostics": 4,
+    "training": 5,
+}
+
+# Which rooms may talk to which neighbours outside.
+ALLOWED = {
+    "haiku": {"conditioners", "flows", "training"},
+    "optax": {"training"},
+    "distrax": {"bijectors", "distributions", "flows", "supports", "targets"},
+}
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downwards(path):
+    own = room(path)
+    for name in imports(path):
+        top, *rest = name.split(".")
+        if top == "hkflows":
+            below, above = FLOORS[rest[0]], FLOORS[own]
+            same_room = rest[0] == own
+            assert same_room or below <= above, f"{own} must not import {name}"
+            assert same_room or below < above or above >= 3 or rest[0] == "checks", (
+                f"{own} and {rest[0]} stand on one floor"
+            )
+        elif top in ALLOWED:
+            assert own in ALLOWED[top], f"{own} must not import {top}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_private_name_of_another_package(path):
+    for name in imports(path):
+        if not name.startswith("hkflows"):
+            assert not any(
+                part.startswith("_") and part != "__future__" for part in name.split(".")
+            ), name
+
+
+def test_public_names_exist():
+    import hkflows
+
+    for name in hkflows.__all__:
+        assert hasattr(hkflows, name)

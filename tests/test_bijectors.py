@@ -1,0 +1,163 @@
+"""Properties that hold for every bijector of the zoo."""
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+
+import hkflows as hkf
+
+every_case = pytest.mark.parametrize("case", zoo.cases(), ids=str)
+larger_case = pytest.mark.parametrize("case", zoo.cases(sizes=(1, 3)), ids=str)
+
+
+@every_case
+def test_inverse_and_log_det_are_those_of_the_jacobian(case, dtype):
+    """Round trip, and both log-dets against `slogdet` of the autodiff Jacobian, at one batch."""
+    x = case.points(6)
+
+    @jax.jit
+    def evaluate(params, x):
+        bijector = case.transformed.apply(params, case.context())
+        y, log_det = bijector.forward_and_log_det(x)
+        back, inverse_log_det = bijector.inverse_and_log_det(y)
+        jacobian = jax.vmap(jax.jacfwd(bijector.forward))(x)
+        return y, log_det, back, inverse_log_det, jnp.linalg.slogdet(jacobian)[1]
+
+    y, log_det, back, inverse_log_det, expected = evaluate(case.params(), x)
+    atol = 1e-9 if dtype == "float64" else 2e-4
+    assert y.dtype == x.dtype == jnp.dtype(dtype)
+    assert log_det.shape == inverse_log_det.shape == (6,)
+    assert np.abs(y - x).max() > 1e-3 or case.event_size == 1, "the map is not the identity"
+    np.testing.assert_allclose(back, x, atol=atol)
+    np.testing.assert_allclose(log_det, expected, atol=atol)
+    np.testing.assert_allclose(inverse_log_det, -log_det, atol=atol)
+
+
+@larger_case
+def test_batches_transformations_and_rebuilds_agree(case):
+    """Batch = vmap, jit = eager, a pytree round trip, and one trace for two builds."""
+    bijector, rebuilt = case.build(), case.build()
+    x = case.points(2, 3)
+    traces = []
+
+    @jax.jit
+    def forward(bijector, x):
+        traces.append(None)
+        return bijector.forward_and_log_det(x)
+
+    y, log_det = forward(bijector, x)
+    forward(rebuilt, x)
+    assert jax.tree.structure(bijector) == jax.tree.structure(rebuilt)
+    assert len(traces) == 1
+    assert y.shape == x.shape
+    assert log_det.shape == x.shape[:-1]
+
+    copy = jax.tree.unflatten(*reversed(jax.tree.flatten(bijector)))
+    for other in (
+        copy.forward_and_log_det(x),
+        jax.vmap(jax.vmap(bijector.forward_and_log_det))(x),
+        (bijector.forward(x), bijector.forward_log_det_jacobian(x)),
+    ):
+        np.testing.assert_allclose(other[0], y, atol=1e-5)
+        np.testing.assert_allclose(other[1], log_det, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", zoo.cases(sizes=(1, 3)), ids=str)
+def test_gradients_are_finite_in_both_directions(case):
+    params, x = case.params(), case.points(3)
+    x = x.at[0].mul(1e6)  # far outside of every box
+
+    @jax.jit
+    def gradients(params, x):
+        def total(params, x, direction):
+            bijector = case.transformed.apply(params, case.context())
+            return sum(jnp.sum(term) for term in getattr(bijector, direction)(x))
+
+        return [
+            jax.grad(total, argnums=(0, 1))(params, x, direction)
+            for direction in ("forward_and_log_det", "inverse_and_log_det")
+        ]
+
+    for gradient in jax.tree.leaves(gradients(params, x)):
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in zoo.cases(sizes=(1, 3)) if case.conditional], ids=str
+)
+def test_context_matters_and_batches(case):
+    """Contexts change the map; a batch of them is what each gives alone."""
+    params = case.params()
+    contexts = jnp.stack([case.context(seed=3), case.context(seed=4)])
+    x = case.points()
+
+    @jax.jit
+    def forward(params, context):
+        return case.transformed.apply(params, context).forward_and_log_det(x)
+
+    alone = [forward(params, context) for context in contexts]
+    batch = forward(params, contexts)
+    assert np.abs(alone[0][0] - alone[1][0]).max() > 1e-3
+    np.testing.assert_allclose(batch[0], jnp.stack([y for y, _ in alone]), atol=1e-5)
+    np.testing.assert_allclose(
+        batch[1], jnp.stack([log_det for _, log_det in alone]), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("case", zoo.cases(sizes=(2,)), ids=str)
+def test_a_fresh_flow_is_the_identity_up_to_its_fixed_links(case):
+    if case.name in ("permutation", "chain", "foreign_chain"):
+        pytest.skip("has a link that is not trained")
+    bijector = case.transformed.apply(
+        case.transformed.init(jax.random.key(0), case.context()), case.context()
+    )
+    x = case.points(4)
+    np.testing.assert_allclose(bijector.forward(x), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["iaf-affine", "coupling-affine", "triangular", "chain"])
+def test_empty_batch_and_low_precision_input(name):
+    bijector = zoo.Case(name, 3, False).build()
+    y, log_det = bijector.forward_and_log_det(jnp.zeros((0, 3)))
+    assert y.shape == (0, 3)
+    assert log_det.shape == (0,)
+    y, _ = bijector.forward_and_log_det(jnp.ones(3, jnp.bfloat16))
+    assert y.dtype == jnp.float32
+    x, _ = bijector.inverse_and_log_det(jnp.ones(3, jnp.bfloat16))
+    assert x.dtype == jnp.float32
+
+
+def test_chain_applies_in_list_order():
+    chain = hkf.Chain([hkf.Permutation([1, 2, 0]), distrax.ScalarAffine(0.0, jnp.arange(1.0, 4.0))])
+    np.testing.assert_allclose(chain.forward(jnp.asarray([1.0, 10.0, 100.0])), [10.0, 200.0, 3.0])
+    assert [type(link) for link in chain.bijectors] == [hkf.Permutation, distrax.Block]
+
+
+def test_permutation_definition_and_constructors():
+    x = jnp.asarray([0.0, 1.0, 2.0])
+    np.testing.assert_array_equal(hkf.Permutation([2, 0, 1]).forward(x), [2.0, 0.0, 1.0])
+    np.testing.assert_array_equal(hkf.Permutation.reverse(3).forward(x), [2.0, 1.0, 0.0])
+    first, second = (hkf.Permutation.random(20, seed=5) for _ in range(2))
+    points = jnp.arange(20.0)
+    np.testing.assert_array_equal(first.forward(points), second.forward(points))
+
+
+def test_stacked_layers_run_in_a_scan():
+    """A built bijector is a pytree of arrays: layers can be stacked and scanned over."""
+    case = zoo.Case("iaf-affine", 3, False)
+    layers = [case.build(seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
+    x = case.points(4)
+    scanned, _ = jax.lax.scan(lambda x, layer: (layer.forward(x), None), x, stacked)
+    np.testing.assert_allclose(scanned, hkf.Chain(layers).forward(x), atol=1e-5)
+
+
+def test_inside_distrax_transformed():
+    bijector = zoo.Case("coupling-rational_quadratic", 2, False).build()
+    theirs = distrax.Transformed(hkf.standard_normal(2), bijector)
+    ours = hkf.FlowDistribution(hkf.standard_normal(2), bijector)
+    y, log_prob = theirs.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(5,))
+    np.testing.assert_allclose(ours.log_prob(y), log_prob, atol=1e-4)

@@ -1,0 +1,148 @@
+"""Every bijector with every transformer, by name: the property tests run over all of them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import distrax
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tensorflow_probability.substrates.jax.bijectors as tfb
+
+import hkflows as hkf
+
+TRANSFORMERS = {
+    "additive": hkf.Additive(),
+    "affine": hkf.Affine(),
+    "rational_quadratic": hkf.RationalQuadratic(num_bins=5, bound=3.0),
+}
+
+CONTEXT_SIZE = 3
+
+
+def half(event_size, context):
+    """A mask that sees the first half; all of a single dimension is transformed."""
+    if event_size == 1 and context is None:
+        return None
+    return np.arange(event_size) < event_size // 2
+
+
+def coupling(net, tau, event_size, context):
+    mask = half(event_size, context)
+    if mask is None:  # a coupling of one dimension has nothing to see
+        return hkf.Elementwise(1, tau)
+    return hkf.Coupling(net(), tau, mask=mask, context=context)
+
+
+def odd_order(event_size):
+    return np.random.default_rng(0).permutation(event_size)
+
+
+ARRANGEMENTS = {
+    "iaf": lambda tau, D, c: hkf.IAF(hkf.MADE(D, [16, 11]), tau, context=c),
+    "maf": lambda tau, D, c: hkf.MAF(
+        hkf.MADE(D, [7, 7, 7], order=odd_order(D), residual=True, activation=jax.nn.silu),
+        tau,
+        context=c,
+    ),
+    "coupling": lambda tau, D, c: coupling(lambda: hkf.MLP([16]), tau, D, c),
+    "coupling_haiku": lambda tau, D, c: coupling(
+        lambda: lambda z: jnp.tanh(hk.nets.MLP([8, 4])(z)), tau, D, c
+    ),
+    "elementwise": lambda tau, D, c: hkf.Elementwise(D, tau, context=c),
+}
+
+MIXERS = {
+    "permutation": lambda D, c: hkf.Permutation.random(D, seed=1),
+    "triangular": lambda D, c: hkf.TriangularAffine(D, context=c),
+    "rqs": lambda D, c: hkf.RQS(D, num_bins=4, bound=2.5, context=c),
+    "linear_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, []), context=c),
+    "reverse_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, [9], order="reverse"), context=c),
+    "chain": lambda D, c: hkf.Chain(
+        [
+            hkf.IAF(hkf.MADE(D, [16]), context=c),
+            hkf.Permutation.reverse(D),
+            hkf.MAF(hkf.MADE(D, [16]), hkf.RationalQuadratic(num_bins=4), context=c),
+            hkf.Elementwise(D, hkf.Affine()),
+        ]
+    ),
+    "foreign_chain": lambda D, c: hkf.Chain(
+        [
+            distrax.Block(distrax.ScalarAffine(jnp.ones(D), 2.0 * jnp.ones(D)), 1),
+            hkf.IAF(hkf.MADE(D, [8]), context=c),
+            tfb.Softplus(),
+            tfb.Shift(jnp.asarray(0.5)),
+        ]
+    ),
+    "distrax_chain": lambda D, c: distrax.Chain(
+        [
+            hkf.IAF(hkf.MADE(D, [8]), context=c),
+            distrax.Inverse(hkf.MAF(hkf.MADE(D, [8]), context=c)),
+        ]
+    ),
+}
+
+NAMES = {
+    **{
+        f"{name}-{kind}": (lambda D, c, build=build, tau=tau: build(tau, D, c))
+        for name, build in ARRANGEMENTS.items()
+        for kind, tau in TRANSFORMERS.items()
+    },
+    **MIXERS,
+}
+
+UNCONDITIONAL = {"permutation"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A bijector of the zoo at random parameters."""
+
+    name: str
+    event_size: int
+    conditional: bool
+
+    def __str__(self):
+        return f"{self.name}-D{self.event_size}-{'context' if self.conditional else 'plain'}"
+
+    @property
+    def transformed(self):
+        build = NAMES[self.name]
+        return hk.without_apply_rng(hk.transform(lambda c: build(self.event_size, c)))
+
+    def context(self, seed=3):
+        return jax.random.normal(jax.random.key(seed), (CONTEXT_SIZE,)) if self.conditional else None
+
+    def params(self, seed=0):
+        return random_params(self.transformed, self.context(), seed=seed)
+
+    def build(self, seed=0) -> distrax.Bijector:
+        return self.transformed.apply(self.params(seed), self.context())
+
+    def points(self, *shape, seed=7):
+        return jax.random.normal(jax.random.key(seed), (*shape, self.event_size))
+
+
+def random_params(transformed, *args, seed=0, scale=0.7):
+    """Draws every parameter from a normal, scaled to the fan-in, so that no layer is the identity.
+
+    Only shapes are asked of Haiku, and NumPy draws: nothing has to be compiled.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(shape):
+        spread = scale / max(1, shape.shape[0]) ** 0.5
+        return jnp.asarray(spread * rng.standard_normal(shape.shape), shape.dtype)
+
+    return jax.tree.map(draw, jax.eval_shape(transformed.init, jax.random.key(0), *args))
+
+
+def cases(*, sizes=(1, 2, 5), select: Callable[[str], bool] = lambda name: True):
+    return [
+        Case(name, size, conditional)
+        for name in NAMES
+        if select(name)
+        for size in sizes
+        for conditional in ((False,) if name in UNCONDITIONAL else (False, True))
+    ]
