@@ -47,14 +47,14 @@ ARRANGEMENTS = {
         context=c,
     ),
     "coupling": lambda tau, D, c: coupling(lambda: hkf.MLP([16]), tau, D, c),
-    "coupling_haiku": lambda tau, D, c: coupling(
-        lambda: lambda z: jnp.tanh(hk.nets.MLP([8, 4])(z)), tau, D, c
-    ),
     "elementwise": lambda tau, D, c: hkf.Elementwise(D, tau, context=c),
 }
 
 MIXERS = {
-    "permutation": lambda D, c: hkf.Permutation.random(D, seed=1),
+    "coupling_haiku": lambda D, c: coupling(
+        lambda: lambda z: jnp.tanh(hk.nets.MLP([8, 4])(z)), hkf.Affine(), D, c
+    ),
+    "permutation": lambda D, c: hkf.Permutation(np.roll(np.arange(D), 1)),
     "triangular": lambda D, c: hkf.TriangularAffine(D, context=c),
     "rqs": lambda D, c: hkf.RQS(D, num_bins=4, bound=2.5, context=c),
     "linear_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, []), context=c),
@@ -112,19 +112,21 @@ class Case:
         return hk.without_apply_rng(hk.transform(lambda c: build(self.event_size, c)))
 
     def context(self, seed=3):
-        return jax.random.normal(jax.random.key(seed), (CONTEXT_SIZE,)) if self.conditional else None
+        return (
+            jax.random.normal(jax.random.key(seed), (CONTEXT_SIZE,)) if self.conditional else None
+        )
 
-    def params(self, seed=0):
-        return random_params(self.transformed, self.context(), seed=seed)
+    def params(self, seed=0, scale=0.5):
+        return random_params(self.transformed, self.context(), seed=seed, scale=scale)
 
-    def build(self, seed=0) -> distrax.Bijector:
-        return self.transformed.apply(self.params(seed), self.context())
+    def build(self, seed=0, scale=0.5) -> distrax.Bijector:
+        return self.transformed.apply(self.params(seed, scale), self.context())
 
     def points(self, *shape, seed=7):
         return jax.random.normal(jax.random.key(seed), (*shape, self.event_size))
 
 
-def random_params(transformed, *args, seed=0, scale=0.7):
+def random_params(transformed, *args, seed=0, scale=0.5):
     """Draws every parameter from a normal, scaled to the fan-in, so that no layer is the identity.
 
     Only shapes are asked of Haiku, and NumPy draws: nothing has to be compiled.

@@ -12,10 +12,14 @@ and in their compositions.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+
+from hkflows.kernels import sweep
+from hkflows.kernels.masked_mlp import MaskedMLP
 
 Array = jax.Array
 
@@ -49,17 +53,22 @@ def parallel(tau: ScalarMap, network: Network, u: Array) -> tuple[Array, Array]:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array]:
-    """Returns `u` with `parallel(u) = v`, and `log|det du/dv|`, in D network passes.
+    """Returns `u` with `parallel(u) = v`, and `log|det du/dv|`.
+
+    A `MaskedMLP` is swept degree by degree, at the cost of a few passes; any other network is
+    evaluated D times.
 
     Args:
         tau: the scalar map.
         network: the network.
         v: `[..., D]`, with the full batch shape and the dtype of the result.
     """
+    if isinstance(network, MaskedMLP):
+        return sweep.invert(tau, network, v)
 
     def visit(u: Array, dimension: Array) -> tuple[Array, None]:
         solved, _ = tau.inverse(v, network(u))
-        return jnp.where(jnp.arange(v.shape[-1]) == dimension, solved, u), None
+        return _replace(u, dimension, solved), None
 
     u, _ = jax.lax.scan(visit, jnp.zeros_like(v), jnp.asarray(network.order))
     _, log_derivative = tau.inverse(v, network(u))
@@ -99,14 +108,21 @@ def forward_and_score(
 def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Array:
     """Returns `J^{-1} b`, J the Jacobian of the parallel map at `u`, as a linear map of `b`."""
     _, pushforward = jax.linearize(lambda u: parallel(tau, network, u)[0], u)
+    if isinstance(network, MaskedMLP):
+        linearised = sweep.linearise(tau, network, u)
+        return jax.lax.custom_linear_solve(
+            pushforward,
+            b,
+            solve=lambda _, b: linearised.solve(b),
+            transpose_solve=lambda _, b: linearised.solve_transposed(b),
+        )
+
     order = jnp.asarray(network.order)
     _, log_diagonal = tau.forward(u, network(u))
-    diagonal = jax.lax.stop_gradient(jnp.exp(log_diagonal))
 
-    def substitute(order: Array, matvec: Any, b: Array) -> Array:
+    def substitute(order: Array, matvec: Callable[[Array], Array], b: Array) -> Array:
         def visit(x: Array, dimension: Array) -> tuple[Array, None]:
-            solved = (b - matvec(x)) / diagonal
-            return jnp.where(jnp.arange(b.shape[-1]) == dimension, solved, x), None
+            return _replace(x, dimension, (b - matvec(x)) * jnp.exp(-log_diagonal)), None
 
         return jax.lax.scan(visit, jnp.zeros_like(b), order)[0]
 
@@ -116,3 +132,8 @@ def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Arra
         solve=functools.partial(substitute, order),
         transpose_solve=functools.partial(substitute, order[::-1]),
     )
+
+
+def _replace(u: Array, dimension: Array, candidate: Array) -> Array:
+    """Returns `u` with one dimension taken from `candidate`; what that holds elsewhere is void."""
+    return jnp.where(jnp.arange(u.shape[-1]) == dimension, candidate, u)

@@ -52,11 +52,24 @@ class MaskedMLP:
         """The dtype of the weights."""
         return self.weights[0].dtype
 
+    def hidden(self, u: Array) -> tuple[Array, ...]:
+        """Returns `z_1, ..., z_L`, the hidden layers before their activation, at `u`."""
+        layers: tuple[Array, ...] = ()
+        for index, (weight, bias) in enumerate(zip(self.weights[:-1], self.biases, strict=False)):
+            if index == 0:
+                z = u @ weight + bias
+            else:
+                skip = z if self.residual else 0
+                z = skip + self.activation(z) @ weight + bias
+            layers += (z,)
+        return layers
+
+    def readout(self, u: Array, hidden: tuple[Array, ...]) -> Array:
+        """Returns the transformer parameters `[..., D, P]`, given the hidden layers at `u`."""
+        last = self.activation(hidden[-1]) if hidden else u
+        params = last @ self.weights[-1] + self.biases[-1]
+        return params.reshape(*params.shape[:-1], self.event_size, self.num_params)
+
     def __call__(self, u: Array) -> Array:
         """Returns the transformer parameters `[..., D, P]` at `u`, shape `[..., D]`."""
-        z = u @ self.weights[0] + self.biases[0]
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
-            last = weight is self.weights[-1]
-            skip = z if self.residual and not last else 0
-            z = skip + self.activation(z) @ weight + bias
-        return z.reshape(*z.shape[:-1], self.event_size, self.num_params)
+        return self.readout(u, self.hidden(u))

@@ -107,8 +107,8 @@ def _knots(params: Array, num_bins: int, bound: float) -> tuple[Array, Array, Ar
 def _select(point: Array, along: Array, x: Array, y: Array, slopes: Array) -> Bin:
     """Returns the bin whose ends in `along`, `[..., K + 1]`, enclose `point`, shape `[...]`."""
     above = point[..., None] >= along[..., 1:-1]
-    full = jnp.ones_like(above[..., :1])
-    here = jnp.concatenate([full, above], -1) & ~jnp.concatenate([above, ~full], -1)
+    always = jnp.ones((*above.shape[:-1], 1), dtype=bool)
+    here = jnp.concatenate([always, above], -1) & ~jnp.concatenate([above, ~always], -1)
 
     def pick(values: Array) -> Array:
         return jnp.sum(jnp.where(here, values, 0.0), axis=-1)

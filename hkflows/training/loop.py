@@ -76,14 +76,24 @@ def minimise(
         updates, opt_state = optimizer.update(gradient, opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), value
 
-    def chunk(params: Params, opt_state: Any, key: Array, steps: int) -> tuple:
-        rows = inputs(key, steps)
-        (params, opt_state), losses = jax.lax.scan(step, (params, opt_state), rows)
+    @jax.jit
+    def chunk(params: Params, opt_state: Any, key: Array, steps: Array) -> tuple:
+        """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own."""
+        rows = inputs(key, chunk_steps)
+
+        def body(index: Array, carry: tuple) -> tuple:
+            state, losses = carry
+            state, value = step(state, jax.tree.map(lambda row: row[index], rows))
+            return state, losses.at[index].set(value)
+
+        losses = jnp.full(chunk_steps, jnp.nan)
+        (params, opt_state), losses = jax.lax.fori_loop(
+            0, steps, body, ((params, opt_state), losses)
+        )
         finite = jnp.where(jnp.isfinite(losses), losses, jnp.nan)
         report = losses, score(params, finite), opt_state.notfinite_count, opt_state.total_notfinite
         return params, opt_state, report
 
-    compiled = jax.jit(chunk, static_argnums=3)
     opt_state = optimizer.init(params)
     best, best_score, since_best = params, np.inf, 0
     losses: list[np.ndarray] = []
@@ -94,9 +104,9 @@ def minimise(
         while (done := sum(map(len, losses))) < num_steps:
             key, chunk_key = jax.random.split(key)
             steps = min(chunk_steps, num_steps - done)
-            params, opt_state, report = compiled(params, opt_state, chunk_key, steps)
+            params, opt_state, report = chunk(params, opt_state, chunk_key, steps)
             chunk_losses, chunk_score, streak, num_skipped = jax.device_get(report)
-            losses.append(chunk_losses)
+            losses.append(chunk_losses[:steps])
             scores.append(float(chunk_score))
             bar.update(steps)
             bar.set_postfix(loss=f"{scores[-1]:.4g}")
