@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 
@@ -51,6 +52,18 @@ def context(value: Any) -> Array | None:
             "For a scalar context pass `context[..., None]`."
         )
     return value
+
+
+def prng_key(name: str, value: Any) -> Array:
+    """Returns a PRNG key, from one of either kind or from an integer, or raises `ValueError`."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return jax.random.key(int(value))
+    dtype, ndim = getattr(value, "dtype", None), getattr(value, "ndim", None)
+    if dtype is not None:
+        typed = jnp.issubdtype(dtype, jax.dtypes.prng_key) and ndim == 0
+        if typed or (dtype == jnp.uint32 and ndim == 1):
+            return value
+    raise ValueError(f"`{name}` must be a PRNG key or an integer; got {value!r}.")
 
 
 def all_finite(name: str, value: Any) -> None:

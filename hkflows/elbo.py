@@ -34,7 +34,8 @@ def negative_elbo(
     Args:
         q: a distribution with reparameterized draws, any of distrax's.
         log_density: maps `q.batch_shape + q.event_shape` to `q.batch_shape`: log p up to a
-            constant. It is mapped over the draws.
+            constant. It is mapped over the draws by `jax.vmap`, so it must be pure: inside
+            `hk.transform`, a decoder that it calls belongs in an `hk.multi_transform` or `hk.lift`.
         seed: a PRNG key, typed or not, or an integer.
         num_samples: S, the number of draws for each element of the batch.
         estimator: "total" differentiates through the draws and through `log q`; "path" leaves out
@@ -103,8 +104,7 @@ def _log_weights(
     checks.positive_int("num_samples", num_samples)
     if estimator not in ("total", "path"):
         raise ValueError(f'`estimator` must be "total" or "path"; got {estimator!r}.')
-    if isinstance(seed, int):
-        seed = jax.random.key(seed)
+    keys = jax.random.split(checks.prng_key("seed", seed), num_samples)
 
     def log_weight(key: Array) -> Array:
         if estimator == "path":
@@ -119,7 +119,6 @@ def _log_weights(
             )
         return log_p - log_q
 
-    keys = jax.random.split(seed, num_samples)
     if chunk_size is None:
         return jax.vmap(log_weight)(keys)
     checks.positive_int("chunk_size", chunk_size)

@@ -74,7 +74,8 @@ def as_support(name: str, value: Any) -> Support:
         bijector = distrax.as_bijector(value)
     except TypeError as error:
         raise ValueError(
-            f"`{name}` must be a bijector or a `hkflows.supports.Support`; got {value!r}."
+            f"`{name}` must be a bijector or a support such as `hkflows.supports.real()`; "
+            f"got {value!r}."
         ) from error
     if bijector.event_ndims_in != 0:
         raise ValueError(

@@ -13,7 +13,7 @@ import optax
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
-from hkflows.training.loop import default_optimizer, minimise
+from hkflows.training.loop import check_flow, default_optimizer, minimise, table
 
 Array = jax.Array
 
@@ -59,12 +59,26 @@ class DensityFit:
         """Returns the fitted distribution given a context, `[..., C]`."""
         return self.flow.apply(self.params, context)
 
+    def summary(self) -> str:
+        """Returns how the fit went as a table."""
+        rows = {"training loss": f"{self.losses[-1]:.4f} nats a row, last batch"}
+        if self.validation_losses.size:
+            rows["validation loss"] = f"{self.validation_losses.min():.4f} nats a row, best"
+        return table(
+            {
+                **rows,
+                "skipped steps": f"{self.num_skipped} of {self.losses.size}",
+                "ended because": self.stop_reason,
+                "seconds": f"{self.seconds:.1f}",
+            }
+        )
+
 
 def fit_density(
     flow: hk.Transformed,
     data: Array,
     *,
-    key: Array,
+    key: Array | int,
     context: Array | None = None,
     batch_size: int | None = None,
     num_steps: int | None = None,
@@ -80,7 +94,7 @@ def fit_density(
     Args:
         flow: the flow, as `hk.Transformed`.
         data: `[N, D]`, finite.
-        key: a PRNG key.
+        key: a PRNG key, typed or not, or an integer.
         context: `[N, C]`, or `None`.
         batch_size: rows a step.
         num_steps: the most optimiser steps.
@@ -97,6 +111,7 @@ def fit_density(
         ValueError: if an argument is off, or the data are not finite.
     """
     start = time.perf_counter()
+    check_flow(flow)
     rows = _check_data(data, context)
     num_rows = rows[0].shape[0]
     if not 0.0 <= validation_fraction < 1.0:
@@ -111,12 +126,12 @@ def fit_density(
     if optimizer is None:
         optimizer = default_optimizer(num_steps)
 
-    split_key, init_key, train_key = jax.random.split(key, 3)
+    split_key, init_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
     shuffled = jax.random.permutation(split_key, num_rows)
     train = [array[shuffled[num_held_out:]] for array in rows]
     held_out = [array[shuffled[:num_held_out]] for array in rows]
     params = flow.init(init_key, *(array[:size] for array in train[1:]))
-    _check_flow(flow, params, train)
+    _check_size(flow, params, train)
 
     def score_rows(params: Any, y: Array, *context: Array) -> Array:
         return negative_log_likelihood(flow.apply(params, *context), y)
@@ -178,7 +193,7 @@ def _check_data(data: Array, context: Array | None) -> list[Array]:
     return rows
 
 
-def _check_flow(flow: hk.Transformed, params: Any, train: list[Array]) -> None:
+def _check_size(flow: hk.Transformed, params: Any, train: list[Array]) -> None:
     """Raises `ValueError` where the flow does not fit the data."""
     q = flow.apply(params, *(array[:1] for array in train[1:]))
     if q.event_shape != train[0].shape[1:]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -134,3 +135,19 @@ def default_optimizer(num_steps: int, peak: float = 5e-3) -> optax.GradientTrans
     """Returns Adam with a cosine schedule to zero and the gradient's norm clipped at 10."""
     schedule = optax.cosine_decay_schedule(peak, num_steps)
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
+
+
+def check_flow(flow: hk.Transformed) -> hk.Transformed:
+    """Returns the flow if it is one, or raises `ValueError`."""
+    if not callable(getattr(flow, "init", None)) or not callable(getattr(flow, "apply", None)):
+        raise ValueError(
+            "`flow` must be an `hk.Transformed` that builds a `FlowDistribution`, such as "
+            f"`hkflows.flows.nsf(event_size)`; got {flow!r}."
+        )
+    return flow
+
+
+def table(rows: dict[str, str]) -> str:
+    """Returns names and values as lines, the values under each other."""
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())

@@ -14,7 +14,7 @@ from hkflows import checks, elbo, flows
 from hkflows.diagnostics import Diagnostics, diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training.loop import default_optimizer, minimise
+from hkflows.training.loop import check_flow, default_optimizer, minimise, table
 
 Array = jax.Array
 
@@ -53,17 +53,17 @@ class PosteriorFit:
         """The fitted distribution on the unconstrained vector."""
         return self.flow.apply(self.params)
 
-    def sample(self, key: Array, n: int) -> Any:
+    def sample(self, key: Array | int, n: int) -> Any:
         """Draws from the fit, in the user's parameters.
 
         Args:
-            key: a PRNG key.
+            key: a PRNG key, typed or not, or an integer.
             n: the number of draws.
 
         Returns:
             What `target.constrain` gives, with a leading axis of size `n` on every leaf.
         """
-        z = self.distribution.sample(seed=key, sample_shape=(n,))
+        z = self.distribution.sample(seed=checks.prng_key("key", key), sample_shape=(n,))
         return jax.vmap(self.target.constrain)(z)
 
     def summary(self) -> str:
@@ -71,7 +71,7 @@ class PosteriorFit:
         d = self.diagnostics
         khat = "needs hkflows[diagnostics]" if d.khat is None else f"{d.khat:.2f}"
         rows = {
-            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.3f} nats",
+            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats",
             "log evidence": f"{d.log_evidence:.3f} nats",
             "Pareto k-hat": khat,
             "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
@@ -80,14 +80,13 @@ class PosteriorFit:
             "ended because": self.stop_reason,
             "seconds": f"{self.seconds:.1f}",
         }
-        width = max(map(len, rows))
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+        return table(rows)
 
 
 def fit_posterior(
     target: Target,
     *,
-    key: Array,
+    key: Array | int,
     flow: hk.Transformed | None = None,
     num_steps: int | None = None,
     num_samples: int | None = None,
@@ -102,7 +101,7 @@ def fit_posterior(
 
     Args:
         target: the posterior.
-        key: a PRNG key.
+        key: a PRNG key, typed or not, or an integer.
         flow: the flow, as `hk.Transformed`; by default an affine `hkflows.flows.iaf`.
         num_steps: the number of optimiser steps.
         num_samples: draws a step.
@@ -123,10 +122,10 @@ def fit_posterior(
     num_samples = (
         NUM_SAMPLES if num_samples is None else checks.positive_int("num_samples", num_samples)
     )
-    chosen = flows.iaf(target.event_size) if flow is None else flow
+    chosen = flows.iaf(target.event_size) if flow is None else check_flow(flow)
     if optimizer is None:
         optimizer = default_optimizer(num_steps)
-    init_key, check_key, train_key, diagnose_key = jax.random.split(key, 4)
+    init_key, check_key, train_key, diagnose_key = jax.random.split(checks.prng_key("key", key), 4)
     params = chosen.init(init_key)
     _check_start(chosen.apply(params), target, check_key)
 

@@ -1,0 +1,223 @@
+"""The objectives against closed forms, and their gradients against each other."""
+
+import distrax
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+
+import hkflows as hkf
+
+DIAGONAL = distrax.MultivariateNormalDiag(jnp.asarray([1.0, -0.5]), jnp.asarray([0.5, 2.0]))
+
+FLOWS = {
+    "mean_field": hkf.flows.mean_field(2),
+    "gaussian": hkf.flows.gaussian(2),
+    "nice": hkf.flows.nice(2, num_layers=2, hidden_sizes=[8]),
+    "realnvp": hkf.flows.realnvp(2, num_layers=2, hidden_sizes=[8]),
+    "iaf": hkf.flows.iaf(2, num_layers=2, hidden_sizes=[8]),
+    "maf": hkf.flows.maf(2, num_layers=2, hidden_sizes=[8]),
+    "nsf": hkf.flows.nsf(2, num_layers=2, hidden_sizes=[8], num_bins=4),
+    "nsf_autoregressive": hkf.flows.nsf(2, num_layers=1, hidden_sizes=[8], coupling=False),
+}
+
+
+def kl(loc, scale):
+    """KL(N(loc, scale^2) || DIAGONAL), a closed form."""
+    mean, sd = DIAGONAL.loc, DIAGONAL.scale_diag
+    return jnp.sum(jnp.log(sd / scale) + (scale**2 + (loc - mean) ** 2) / (2 * sd**2) - 0.5)
+
+
+def gaussian(loc, scale):
+    return distrax.MultivariateNormalDiag(loc, scale)
+
+
+@pytest.mark.parametrize("estimator", ["total", "path"])
+def test_negative_elbo_and_its_gradient_are_the_closed_form(estimator):
+    parameters = jnp.asarray([0.3, 0.8]), jnp.asarray([1.5, 0.7])
+
+    def loss(parameters):
+        return hkf.elbo.negative_elbo(
+            gaussian(*parameters),
+            DIAGONAL.log_prob,
+            seed=0,
+            num_samples=100_000,
+            estimator=estimator,
+        )[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(parameters)
+    expected, expected_gradient = jax.value_and_grad(lambda p: kl(*p))(parameters)
+    np.testing.assert_allclose(value, expected, atol=0.02)
+    for ours, theirs in zip(gradient, expected_gradient, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_at_the_optimum_the_path_gradient_is_zero_and_the_total_one_is_not():
+    flow = hkf.flows.gaussian(2)
+    params = zoo.random_params(flow)
+    optimum = flow.apply(jax.lax.stop_gradient(params))
+
+    def loss(params, estimator):
+        return hkf.elbo.negative_elbo(
+            flow.apply(params), optimum.log_prob, seed=1, num_samples=16, estimator=estimator
+        )[0]
+
+    path = jax.tree.leaves(jax.grad(loss)(params, "path"))
+    total = jax.tree.leaves(jax.grad(loss)(params, "total"))
+    assert max(np.abs(leaf).max() for leaf in path) < 1e-5
+    assert max(np.abs(leaf).max() for leaf in total) > 1e-2
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", FLOWS)
+def test_path_gradient_is_that_of_a_density_with_fixed_parameters(name):
+    """The linear solves give what inverting the flow and differentiating the density gives."""
+    flow = FLOWS[name]
+    params = zoo.random_params(flow)
+
+    def log_density(y):
+        return -0.5 * jnp.sum((y - 1.0) ** 2)
+
+    def by_inversion(params):
+        q = flow.apply(params)
+        fixed = jax.lax.stop_gradient(q)
+
+        def log_weight(key):
+            y = q.sample(seed=key)
+            return log_density(y) - fixed.log_prob(y)
+
+        return -jnp.mean(jax.vmap(log_weight)(jax.random.split(jax.random.key(0), 5)))
+
+    def ours(params):
+        return hkf.elbo.negative_elbo(
+            flow.apply(params), log_density, seed=0, num_samples=5, estimator="path"
+        )[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(ours))(params)
+    expected, expected_gradient = jax.jit(jax.value_and_grad(by_inversion))(params)
+    np.testing.assert_allclose(value, expected, rtol=1e-9)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected_gradient), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["iaf", "realnvp"])
+def test_estimators_agree_in_expectation_and_path_varies_less_near_the_optimum(name):
+    flow = FLOWS[name]
+    params = jax.tree.map(lambda leaf: 0.1 * leaf, zoo.random_params(flow))
+    target = flow.apply(params)  # close to q below, but not q
+    params = jax.tree.map(lambda leaf: leaf + 0.02, params)
+
+    @jax.jit
+    def gradients(params, seed):
+        def loss(params, estimator):
+            return hkf.elbo.negative_elbo(
+                flow.apply(params), target.log_prob, seed=seed, num_samples=64, estimator=estimator
+            )[0]
+
+        return [
+            jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(jax.grad(loss)(params, e))])
+            for e in ("total", "path")
+        ]
+
+    total, path = jax.lax.map(
+        lambda seed: gradients(params, seed), jax.random.split(jax.random.key(0), 200)
+    )
+    error = jnp.sqrt((total.var(axis=0) + path.var(axis=0)) / 200)
+    gap = jnp.abs(total.mean(axis=0) - path.mean(axis=0))
+    assert (gap < 5.0 * error + 1e-6).all()
+    assert path.var(axis=0).sum() < 0.2 * total.var(axis=0).sum()
+
+
+@pytest.mark.parametrize("estimator", ["total", "path"])
+def test_chunks_change_nothing(estimator):
+    flow = FLOWS["iaf"]
+    params = zoo.random_params(flow)
+
+    def loss(params, chunk_size):
+        return hkf.elbo.negative_elbo(
+            flow.apply(params),
+            DIAGONAL.log_prob,
+            seed=0,
+            num_samples=10,
+            estimator=estimator,
+            chunk_size=chunk_size,
+        )[0]
+
+    whole, chunked = (jax.value_and_grad(loss)(params, size) for size in (None, 3))
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_importance_weighted_bound_is_between_the_elbo_and_the_evidence():
+    q = gaussian(jnp.asarray([0.0, 0.0]), jnp.asarray([1.0, 1.5]))
+
+    def log_density(y):  # log Z = 2
+        return DIAGONAL.log_prob(y) + 2.0
+
+    settings = {"seed": 0, "num_samples": 20_000}
+    elbo, _ = hkf.elbo.negative_elbo(q, log_density, **settings)
+    bound, aux = hkf.elbo.importance_weighted_elbo(q, log_density, **settings)
+    assert aux["log_weights"].shape == (20_000,)
+    np.testing.assert_allclose(-bound, 2.0, atol=0.05)
+    assert -elbo < 1.5
+
+    one, _ = hkf.elbo.importance_weighted_elbo(q, log_density, seed=3, num_samples=1)
+    same, _ = hkf.elbo.negative_elbo(q, log_density, seed=3, num_samples=1)
+    np.testing.assert_allclose(one, same, rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["total", "path"])
+def test_context_batch(estimator):
+    """Each context has its own weights; the loss is their mean."""
+    contexts = jnp.asarray([[0.0], [1.0], [2.0]])
+    flow = hkf.flows.iaf(2, num_layers=1, hidden_sizes=[8])
+    params = zoo.random_params(flow, contexts)
+
+    def loss(params):
+        return hkf.elbo.negative_elbo(
+            flow.apply(params, contexts),
+            lambda y: -0.5 * jnp.sum((y - contexts) ** 2, axis=-1),
+            seed=0,
+            num_samples=4,
+            estimator=estimator,
+        )
+
+    (value, aux), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    assert aux["log_weights"].shape == (4, 3)
+    np.testing.assert_allclose(value, -aux["log_weights"].mean(), rtol=1e-6)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_any_distribution_and_seed():
+    q = distrax.Independent(distrax.Normal(jnp.zeros(2), jnp.ones(2)), 1)
+    for seed in (0, np.int64(0), jax.random.key(0), jax.random.PRNGKey(0)):
+        loss, _ = hkf.elbo.negative_elbo(q, q.log_prob, seed=seed, num_samples=2)
+        np.testing.assert_allclose(loss, 0.0, atol=1e-6)
+
+
+def test_inside_a_transform():
+    """A flow and its ELBO inside the user's own transform."""
+
+    def model(x):
+        context = jnp.tanh(hk.Linear(3)(x))
+        bijector = hkf.IAF(hkf.MADE(2, [8]), context=context)
+        q = hkf.FlowDistribution(hkf.standard_normal(2), bijector)
+        return hkf.elbo.negative_elbo(
+            q, lambda z: -jnp.sum(z**2, axis=-1), seed=hk.next_rng_key(), num_samples=3
+        )
+
+    t = hk.transform(model)
+    x = jnp.ones((5, 4))
+    params = t.init(jax.random.key(0), x)
+    assert set(params) == {"linear", "made"}
+    _, aux = jax.jit(t.apply)(params, jax.random.key(1), x)
+    assert aux["log_weights"].shape == (3, 5)
+
+
+def test_negative_log_likelihood():
+    q = hkf.standard_normal(2)
+    y = jnp.asarray([[0.0, 0.0], [1.0, 1.0]])
+    expected = np.log(2 * np.pi) + 0.5
+    np.testing.assert_allclose(hkf.likelihood.negative_log_likelihood(q, y), expected, rtol=1e-6)

@@ -1,0 +1,124 @@
+"""Bad input at the public boundary: an error that names the argument."""
+
+import distrax
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+
+import hkflows as hkf
+
+
+def built(function):
+    return hk.transform(function).init(jax.random.key(0))
+
+
+TARGET = hkf.Target(lambda z: -jnp.sum(z**2), 2)
+DATA = jnp.zeros((10, 2))
+
+BUILDS = {
+    "event_size": lambda: hkf.MADE(0, [4]),
+    "hidden_sizes": lambda: hkf.MADE(2, [4, 0]),
+    "order": lambda: hkf.MADE(3, [4], order=[0, 0, 1]),
+    "order ": lambda: hkf.MADE(3, [4], order="sideways"),
+    "hidden_sizes ": lambda: hkf.MADE(3, [4, 5], residual=True),
+    "context": lambda: hkf.IAF(hkf.MADE(2, [4]), context=jnp.asarray(1.0)),
+    "context ": lambda: hkf.Elementwise(2, hkf.Affine(), context=jnp.asarray([1])),
+    "mask": lambda: hkf.Coupling(hkf.MLP([4]), mask=jnp.ones(3)),
+    "mask ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.ones(3, dtype=bool)),
+    "mask  ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.zeros(3, dtype=bool)),
+    "conditioner": lambda: hkf.Coupling(lambda z: z[None], mask=[True, False]),
+    "num_bins": lambda: hkf.RationalQuadratic(num_bins=0),
+    "num_bins ": lambda: hkf.RQS(2, num_bins=2.5),
+    "bound": lambda: hkf.RationalQuadratic(bound=-1.0),
+    "max_log_scale": lambda: hkf.Affine(max_log_scale=float("inf")),
+    "permutation": lambda: hkf.Permutation([1, 2]),
+    "bijectors": lambda: hkf.Chain([]),
+    "bijectors[0]": lambda: hkf.Chain([distrax.Block(distrax.Tanh(), 2)]),
+    "base": lambda: hkf.FlowDistribution(distrax.Normal(0.0, 1.0), hkf.Permutation([0])),
+    "bijector": lambda: hkf.FlowDistribution(hkf.standard_normal(1), distrax.Tanh()),
+    "num_layers": lambda: hkf.flows.iaf(2, num_layers=0),
+    "log_density": lambda: hkf.Target(lambda z: z, 2),
+    "log_joint": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real(2)}),
+    "bijectors['x']": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real}),
+    "low": lambda: hkf.supports.interval(1.0, 0.0),
+    "flow": lambda: hkf.fit_posterior(TARGET, key=0, flow=hkf.flows.iaf(3)),
+    "flow ": lambda: hkf.fit_density(hkf.flows.nsf, DATA, key=0),
+    "flow  ": lambda: hkf.fit_density(hkf.flows.nsf(3), DATA, key=0),
+    "key": lambda: hkf.fit_posterior(TARGET, key="zero"),
+    "num_steps": lambda: hkf.fit_posterior(TARGET, key=0, num_steps=0),
+    "data": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA.at[0, 0].set(jnp.nan), key=0),
+    "data ": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA[0], key=0),
+    "context  ": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA, key=0, context=jnp.zeros((9, 1))),
+    "validation_fraction": lambda: hkf.fit_density(
+        hkf.flows.nsf(2), DATA, key=0, validation_fraction=1.0
+    ),
+}
+
+
+@pytest.mark.parametrize("argument", BUILDS)
+def test_construction_names_the_argument(argument):
+    with pytest.raises(ValueError, match=f"`{argument.strip()}`".replace("[", r"\[")):
+        built(BUILDS[argument])
+
+
+@pytest.mark.parametrize(
+    "name", ["iaf-affine", "maf-affine", "coupling-affine", "elementwise-affine", "triangular"]
+)
+@pytest.mark.parametrize(
+    "value", [jnp.zeros(4), jnp.zeros(()), jnp.zeros(3, dtype=int)], ids=["size", "scalar", "int"]
+)
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_events_of_the_wrong_size_rank_or_dtype(name, value, direction):
+    bijector = zoo.Case(name, 3, False).build()
+    with pytest.raises(ValueError, match=r"`(x|y|event)` must"):
+        getattr(bijector, direction)(value)
+
+
+def test_permutation_and_log_prob_check_their_events():
+    with pytest.raises(ValueError, match="`event`"):
+        hkf.Permutation.reverse(3).forward(jnp.zeros(2))
+    q = hkf.FlowDistribution(hkf.standard_normal(2), hkf.Permutation.reverse(2))
+    with pytest.raises(ValueError, match="`value`"):
+        q.log_prob(jnp.zeros(3))
+
+
+def test_base_batch_that_would_share_noise():
+    contexts = jnp.ones((4, zoo.CONTEXT_SIZE))
+    case = zoo.Case("iaf-affine", 2, True)
+    base = distrax.Independent(distrax.Normal(jnp.zeros((1, 2)), 1.0), 1)
+    with pytest.raises(ValueError, match="`base`"):
+        hkf.FlowDistribution(base, case.transformed.apply(case.params(), contexts))
+
+
+@pytest.mark.parametrize(
+    ("argument", "change"),
+    [
+        ("log_density", {"log_density": lambda y: y}),
+        ("estimator", {"estimator": "score"}),
+        ("num_samples", {"num_samples": 0}),
+        ("chunk_size", {"chunk_size": 0}),
+        ("seed", {"seed": 1.5}),
+    ],
+)
+def test_elbo_names_the_argument(argument, change):
+    settings = {
+        "log_density": lambda y: -jnp.sum(y**2),
+        "seed": 0,
+        "num_samples": 2,
+        **change,
+    }
+    with pytest.raises(ValueError, match=f"`{argument}`"):
+        hkf.elbo.negative_elbo(hkf.standard_normal(2), **settings)
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "arviz", None)
+    with pytest.raises(ImportError, match=r"hkflows\[diagnostics\]"):
+        hkf.diagnostics.pareto_khat(np.zeros(100))
+    report = hkf.diagnostics.diagnose(
+        hkf.standard_normal(1), lambda y: -jnp.sum(y**2), seed=jax.random.key(0), num_samples=100
+    )
+    assert report.khat is None

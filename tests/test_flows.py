@@ -1,0 +1,80 @@
+"""The ready-made flows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+
+import hkflows as hkf
+
+PRESETS = {
+    "mean_field": hkf.flows.mean_field,
+    "gaussian": hkf.flows.gaussian,
+    "nice": hkf.flows.nice,
+    "realnvp": hkf.flows.realnvp,
+    "iaf": hkf.flows.iaf,
+    "maf": hkf.flows.maf,
+    "nsf": hkf.flows.nsf,
+    "nsf_autoregressive": lambda D, **settings: hkf.flows.nsf(D, coupling=False, **settings),
+}
+
+every_preset = pytest.mark.parametrize("name", PRESETS)
+
+
+def small(name, event_size):
+    deep = {} if name in ("mean_field", "gaussian") else {"num_layers": 2, "hidden_sizes": [8]}
+    return PRESETS[name](event_size, **deep)
+
+
+@every_preset
+@pytest.mark.parametrize("event_size", [1, 3])
+@pytest.mark.parametrize("context", [None, (4, 2)], ids=["plain", "context"])
+def test_starts_as_the_standard_normal_and_takes_a_context(name, event_size, context):
+    context = None if context is None else jnp.ones(context)
+    flow = small(name, event_size)
+    q = flow.apply(flow.init(jax.random.key(0), context), context)
+    batch = () if context is None else (4,)
+    assert q.batch_shape == batch
+    assert q.event_shape == (event_size,)
+    y = jnp.linspace(-1.0, 1.0, event_size)
+    expected = hkf.standard_normal(event_size).log_prob(y)
+    np.testing.assert_allclose(q.log_prob(y), jnp.full(batch, expected), rtol=1e-5)
+
+    if context is not None:
+        params = zoo.random_params(flow, context)
+        moved = flow.apply(params, context.at[0].add(1.0)).log_prob(y)
+        assert abs(moved[0] - moved[1]) > 1e-4, "the context matters"
+
+
+@every_preset
+def test_reaches_any_location_and_scale(name):
+    """The data end alone carries the flow to N(1e4, 1e-3^2) and to N(0, 1e6^2)."""
+    flow = small(name, 2)
+    params = flow.init(jax.random.key(0))
+    end = next(key for key in reversed(list(params)) if "b" in params[key] and _is_end(params[key]))
+    for loc, scale in ((1e4, 1e-3), (0.0, 1e6)):
+        log_scale = 20.0 * np.arctanh(np.log(scale) / 20.0)
+        params[end]["b"] = jnp.tile(jnp.asarray([loc, log_scale]), (2, 1))
+        q = flow.apply(params)
+        y = jnp.full(2, loc)
+        np.testing.assert_allclose(q.log_prob(y), -2 * np.log(scale) - np.log(2 * np.pi), atol=1e-2)
+
+
+def _is_end(weights):
+    return set(weights) == {"b"} and weights["b"].shape == (2, 2)
+
+
+def test_gaussian_has_any_covariance():
+    flow = hkf.flows.gaussian(2)
+    params = flow.init(jax.random.key(0))
+    params["triangular_lower"]["b"] = params["triangular_lower"]["b"].at[1, 0].set(0.75)
+    y = flow.apply(params).sample(seed=0, sample_shape=(50_000,))
+    np.testing.assert_allclose(np.cov(y.T), [[1.0, 0.75], [0.75, 1.5625]], atol=0.05)
+
+
+def test_high_dimension():
+    flow = hkf.flows.maf(512, num_layers=1, hidden_sizes=[64])
+    q = flow.apply(jax.tree.map(lambda leaf: 0.1 * leaf, zoo.random_params(flow)))
+    y, log_prob = jax.jit(lambda q: q.sample_and_log_prob(seed=0, sample_shape=(3,)))(q)
+    np.testing.assert_allclose(jax.jit(lambda q, y: q.log_prob(y))(q, y), log_prob, rtol=1e-4)

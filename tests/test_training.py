@@ -1,0 +1,199 @@
+"""The fits: exact posteriors, held-out likelihood, and what happens when things go wrong."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import hkflows as hkf
+from hkflows.training import loop
+
+KEY = jax.random.key(0)
+
+
+def quiet(target, **settings):
+    return hkf.fit_posterior(target, key=KEY, progress=False, **settings)
+
+
+def test_conjugate_posterior():
+    """Bayesian linear regression: mean, covariance and evidence have closed forms."""
+    rng = np.random.default_rng(0)
+    X = jnp.asarray(rng.standard_normal((20, 3)))
+    y = jnp.asarray(X @ np.asarray([1.0, -2.0, 0.5]) + 0.5 * rng.standard_normal(20))
+
+    def log_joint(p):
+        residual = (y - X @ p["w"]) / 0.5
+        likelihood = -0.5 * jnp.sum(residual**2) - 20 * jnp.log(0.5 * jnp.sqrt(2 * jnp.pi))
+        return likelihood - 0.5 * jnp.sum(p["w"] ** 2) - 1.5 * jnp.log(2 * jnp.pi)
+
+    precision = np.eye(3) + X.T @ X / 0.25
+    covariance = np.linalg.inv(precision)
+    mean = covariance @ X.T @ y / 0.25
+    marginal = X @ X.T + 0.25 * np.eye(20)
+    log_evidence = -0.5 * (
+        y @ np.linalg.solve(marginal, y) + np.linalg.slogdet(marginal)[1] + 20 * np.log(2 * np.pi)
+    )
+
+    target = hkf.Target.from_log_joint(log_joint, {"w": hkf.supports.real(3)})
+    fit = quiet(target, flow=hkf.flows.gaussian(3), num_steps=1500, num_samples=32)
+    draws = fit.sample(jax.random.key(1), 50_000)["w"]
+    sd = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose((draws.mean(axis=0) - mean) / sd, 0.0, atol=0.03)
+    np.testing.assert_allclose(
+        np.cov(draws.T) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.05
+    )
+    np.testing.assert_allclose(fit.diagnostics.elbo, log_evidence, atol=0.01)
+    np.testing.assert_allclose(fit.diagnostics.log_evidence, log_evidence, atol=0.01)
+    assert fit.diagnostics.ess > 0.99 * fit.diagnostics.num_samples
+    assert fit.losses.shape == (1500,)
+    assert "log evidence" in fit.summary()
+
+
+def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
+    """From step 60 on every gradient is NaN: the parameters are those of before."""
+
+    def loss(params, row):
+        return jnp.sum((params - 1.0) ** 2) + jnp.where(row < 60, 0.0, jnp.nan) * params[0]
+
+    result = loop.minimise(
+        loss,
+        jnp.zeros(2),
+        key=KEY,
+        optimizer=optax.sgd(0.1),
+        num_steps=500,
+        chunk_steps=50,
+        inputs=lambda key, steps: jnp.arange(steps) + 50 * (key_index(key) > 0),
+        score=lambda params, losses: jnp.nanmean(losses),
+        patience=None,
+        progress=False,
+    )
+    assert "not finite" in result.stop_reason
+    assert result.losses.size < 500
+    assert result.num_skipped >= loop.MAX_NONFINITE_STEPS
+    np.testing.assert_allclose(result.params, 1.0, atol=1e-3)
+
+
+def key_index(key):
+    """Zero for the first chunk's key of the test above, else one."""
+    first = jax.random.split(KEY)[1]
+    return jnp.any(jax.random.key_data(key) != jax.random.key_data(first))
+
+
+def test_single_bad_steps_are_skipped_and_counted():
+    def loss(params, row):
+        return (params - 2.0) ** 2 + jnp.where(row % 10 == 3, jnp.inf, 0.0)
+
+    result = loop.minimise(
+        loss,
+        jnp.zeros(()),
+        key=KEY,
+        optimizer=optax.sgd(0.1),
+        num_steps=95,
+        chunk_steps=50,
+        inputs=lambda key, steps: jnp.arange(steps),
+        score=lambda params, losses: jnp.nanmean(losses),
+        patience=None,
+        progress=False,
+    )
+    assert result.num_skipped == 10
+    assert result.losses.size == 95
+    assert "all 95 steps" in result.stop_reason
+    np.testing.assert_allclose(result.params, 2.0, atol=1e-3)
+
+
+def test_a_log_density_that_is_finite_nowhere_is_an_error():
+    target = hkf.Target(lambda z: jnp.nan * z[0], 2)
+    with pytest.raises(ValueError, match="log_density"):
+        quiet(target)
+
+
+def test_a_log_density_with_holes_finishes_and_counts():
+    target = hkf.Target(lambda z: jnp.where(z[0] > 3.0, jnp.nan, -0.5 * jnp.sum(z**2)), 1)
+    fit = quiet(target, num_steps=100, num_samples=8, flow=hkf.flows.mean_field(1))
+    assert fit.diagnostics.num_nonfinite > 0
+    assert np.isfinite(fit.diagnostics.elbo)
+
+
+def test_density_fit_finds_the_likelihood_of_a_gaussian():
+    """Held-out likelihood within sampling error of the exact one; and the density's moments."""
+    rng = np.random.default_rng(1)
+    data = jnp.asarray(rng.standard_normal((4000, 2)) @ np.asarray([[1.0, 0.8], [0.0, 0.3]]) + 2.0)
+    fit = hkf.fit_density(
+        hkf.flows.gaussian(2), data, key=0, num_steps=2000, batch_size=500, progress=False
+    )
+    entropy = 1.0 + np.log(2 * np.pi) + np.log(0.3)
+    np.testing.assert_allclose(fit.validation_losses.min(), entropy, atol=0.12)
+    np.testing.assert_allclose(
+        hkf.likelihood.negative_log_likelihood(fit.distribution, data), entropy, atol=0.05
+    )
+    assert "ended because" in fit.summary()
+
+
+def test_density_fit_stops_early_and_keeps_the_best_held_out_parameters():
+    """Thirty rows and a large flow: training on would overfit."""
+    data = jax.random.normal(KEY, (40, 3))
+    fit = hkf.fit_density(
+        hkf.flows.maf(3, num_layers=2, hidden_sizes=[64]),
+        data,
+        key=0,
+        validation_fraction=0.25,
+        progress=False,
+    )
+    assert "no better score" in fit.stop_reason
+    assert fit.validation_losses[-1] > fit.validation_losses.min()
+    test = jax.random.normal(jax.random.key(9), (2000, 3))
+    loss = hkf.likelihood.negative_log_likelihood(fit.distribution, test)
+    assert loss < 1.5 * np.log(2 * np.pi * np.e) + 0.5
+
+
+def test_conditional_density_fit():
+    rng = np.random.default_rng(2)
+    context = jnp.asarray(rng.standard_normal((3000, 1)))
+    data = 2.0 * context + 0.5 * jnp.asarray(rng.standard_normal((3000, 1)))
+    fit = hkf.fit_density(
+        hkf.flows.mean_field(1), data, key=0, context=context, num_steps=1500, progress=False
+    )
+    q = fit.condition(jnp.asarray([1.5]))
+    draws = q.sample(seed=0, sample_shape=(5000,))
+    np.testing.assert_allclose([draws.mean(), draws.std()], [3.0, 0.5], atol=0.1)
+    with pytest.raises(ValueError, match="condition"):
+        _ = fit.distribution
+
+
+def test_without_held_out_rows_every_step_is_done():
+    fit = hkf.fit_density(
+        hkf.flows.mean_field(2),
+        jax.random.normal(KEY, (50, 2)),
+        key=jax.random.PRNGKey(0),
+        num_steps=30,
+        validation_fraction=0.0,
+        progress=False,
+    )
+    assert fit.losses.size == 30
+    assert fit.validation_losses.size == 0
+
+
+def test_fits_are_reproducible_and_show_progress(capsys):
+    target = hkf.Target(lambda z: -0.5 * jnp.sum(z**2), 1)
+    settings = {"flow": hkf.flows.mean_field(1), "num_steps": 5, "num_samples": 4}
+    first = hkf.fit_posterior(target, key=1, **settings)
+    assert "loss=" in capsys.readouterr().err
+    second = quiet(target, **settings)
+    third = hkf.fit_posterior(target, key=jax.random.key(1), progress=False, **settings)
+    np.testing.assert_array_equal(first.losses, third.losses)
+    assert (first.losses != second.losses).any()
+
+
+def test_a_flow_of_the_users_own():
+    @hk.without_apply_rng
+    @hk.transform
+    def flow(context=None):
+        del context
+        bijector = hkf.Chain([hkf.IAF(hkf.MADE(2, [8])), hkf.Elementwise(2, hkf.Affine())])
+        return hkf.FlowDistribution(hkf.standard_normal(2), bijector)
+
+    target = hkf.Target(lambda z: -0.5 * jnp.sum((z - 3.0) ** 2), 2)
+    fit = quiet(target, flow=flow, num_steps=600, num_samples=32)
+    np.testing.assert_allclose(fit.sample(1, 4000).mean(axis=0), 3.0, atol=0.1)
