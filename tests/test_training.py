@@ -37,7 +37,7 @@ def test_conjugate_posterior():
     )
 
     target = hkf.Target.from_log_joint(log_joint, {"w": hkf.supports.real(3)})
-    fit = quiet(target, flow=hkf.flows.gaussian(3), num_steps=1500, num_samples=32)
+    fit = quiet(target, num_steps=2000, num_samples=64)
     draws = fit.sample(jax.random.key(1), 50_000)["w"]
     sd = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose((draws.mean(axis=0) - mean) / sd, 0.0, atol=0.03)
@@ -47,15 +47,15 @@ def test_conjugate_posterior():
     np.testing.assert_allclose(fit.diagnostics.elbo, log_evidence, atol=0.01)
     np.testing.assert_allclose(fit.diagnostics.log_evidence, log_evidence, atol=0.01)
     assert fit.diagnostics.ess > 0.99 * fit.diagnostics.num_samples
-    assert fit.losses.shape == (1500,)
+    assert fit.losses.shape == (2000,)
     assert "log evidence" in fit.summary()
 
 
 def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
     """From step 60 on every gradient is NaN: the parameters are those of before."""
 
-    def loss(params, row):
-        return jnp.sum((params - 1.0) ** 2) + jnp.where(row < 60, 0.0, jnp.nan) * params[0]
+    def loss(params, step):
+        return jnp.sum((params - 1.0) ** 2) + jnp.where(step < 60, 0.0, jnp.nan) * params[0]
 
     result = loop.minimise(
         loss,
@@ -64,7 +64,7 @@ def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
         optimizer=optax.sgd(0.1),
         num_steps=500,
         chunk_steps=50,
-        inputs=lambda key, steps: jnp.arange(steps) + 50 * (key_index(key) > 0),
+        inputs=lambda key, steps: steps,
         score=lambda params, losses: jnp.nanmean(losses),
         patience=None,
         progress=False,
@@ -75,15 +75,9 @@ def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
     np.testing.assert_allclose(result.params, 1.0, atol=1e-3)
 
 
-def key_index(key):
-    """Zero for the first chunk's key of the test above, else one."""
-    first = jax.random.split(KEY)[1]
-    return jnp.any(jax.random.key_data(key) != jax.random.key_data(first))
-
-
 def test_single_bad_steps_are_skipped_and_counted():
-    def loss(params, row):
-        return (params - 2.0) ** 2 + jnp.where(row % 10 == 3, jnp.inf, 0.0)
+    def loss(params, step):
+        return (params - 2.0) ** 2 + jnp.where(step % 10 == 3, jnp.inf, 0.0)
 
     result = loop.minimise(
         loss,
@@ -92,7 +86,7 @@ def test_single_bad_steps_are_skipped_and_counted():
         optimizer=optax.sgd(0.1),
         num_steps=95,
         chunk_steps=50,
-        inputs=lambda key, steps: jnp.arange(steps),
+        inputs=lambda key, steps: steps,
         score=lambda params, losses: jnp.nanmean(losses),
         patience=None,
         progress=False,
@@ -119,33 +113,34 @@ def test_a_log_density_with_holes_finishes_and_counts():
 def test_density_fit_finds_the_likelihood_of_a_gaussian():
     """Held-out likelihood within sampling error of the exact one; and the density's moments."""
     rng = np.random.default_rng(1)
-    data = jnp.asarray(rng.standard_normal((4000, 2)) @ np.asarray([[1.0, 0.8], [0.0, 0.3]]) + 2.0)
+    noise = rng.standard_normal((4000, 2))
+    data = jnp.asarray(noise @ np.asarray([[1.0, 0.8], [0.0, 0.3]]) + 2.0)
     fit = hkf.fit_density(
-        hkf.flows.gaussian(2), data, key=0, num_steps=2000, batch_size=500, progress=False
+        hkf.flows.gaussian(2), data, key=0, num_steps=4000, batch_size=500, progress=False
     )
-    entropy = 1.0 + np.log(2 * np.pi) + np.log(0.3)
-    np.testing.assert_allclose(fit.validation_losses.min(), entropy, atol=0.12)
+    truth = 0.5 * (noise**2).sum(axis=1).mean() + np.log(2 * np.pi) + np.log(0.3)
     np.testing.assert_allclose(
-        hkf.likelihood.negative_log_likelihood(fit.distribution, data), entropy, atol=0.05
+        hkf.likelihood.negative_log_likelihood(fit.distribution, data), truth, atol=0.01
     )
     assert "ended because" in fit.summary()
 
 
 def test_density_fit_stops_early_and_keeps_the_best_held_out_parameters():
-    """Thirty rows and a large flow: training on would overfit."""
-    data = jax.random.normal(KEY, (40, 3))
-    fit = hkf.fit_density(
-        hkf.flows.maf(3, num_layers=2, hidden_sizes=[64]),
-        data,
-        key=0,
-        validation_fraction=0.25,
-        progress=False,
-    )
+    """A few rows and a large flow: training on to the end overfits."""
+    flow = hkf.flows.maf(3, num_layers=2, hidden_sizes=[64])
+    data = jax.random.normal(KEY, (100, 3))
+    fit = hkf.fit_density(flow, data, key=0, progress=False)
     assert "no better score" in fit.stop_reason
     assert fit.validation_losses[-1] > fit.validation_losses.min()
-    test = jax.random.normal(jax.random.key(9), (2000, 3))
-    loss = hkf.likelihood.negative_log_likelihood(fit.distribution, test)
-    assert loss < 1.5 * np.log(2 * np.pi * np.e) + 0.5
+
+    to_the_end = hkf.fit_density(
+        flow, data, key=0, validation_fraction=0.0, num_steps=1000, progress=False
+    )
+    test = jax.random.normal(jax.random.key(9), (500, 3))
+    early, late = (
+        np.median(-jax.jit(lambda q: q.log_prob(test))(f.distribution)) for f in (fit, to_the_end)
+    )
+    assert early < late - 0.1
 
 
 def test_conditional_density_fit():

@@ -12,14 +12,19 @@ Array = jax.Array
 
 
 class TriangularAffine(distrax.Bijector):
-    """A lower-triangular linear map, then a scale and a shift: any full-rank Gaussian's map.
+    """A lower-triangular linear map and a shift: the map of any full-rank Gaussian.
 
-    With `L` lower triangular with a unit diagonal, `S` a positive diagonal and `a` a shift,
+    With `L` lower triangular with a unit diagonal, `N` the diagonal of the norms of its rows, `S` a
+    positive diagonal and `a` a shift,
 
-    Forward: `y = S L x + a`, `log|det dy/dx| = sum_i log S_ii`, one product of D^2 / 2.
-    Inverse: `x = L^{-1} S^{-1} (y - a)`, one triangular solve of D^2 / 2.
+    Forward: `y = S N^{-1} L x + a`, one product of D^2 / 2;
+    `log|det dy/dx| = sum_i log(S_ii / N_ii)`.
 
-    It starts at the identity, and reaches any location and every scale in `exp(+-20)`.
+    Inverse: `x = L^{-1} N S^{-1} (y - a)`, one triangular solve of D^2 / 2.
+
+    For a standard normal `x`, `S` holds the standard deviations of `y`, and `N^{-1} L` is the
+    Cholesky factor of its correlations: each can be learned without moving the other, in any unit.
+    The map starts at the identity, and reaches any location and every scale in `exp(+-20)`.
 
     Args:
         event_size: D.
@@ -29,29 +34,33 @@ class TriangularAffine(distrax.Bijector):
     def __init__(self, event_size: int, *, context: Array | None = None):
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
         D = checks.positive_int("event_size", event_size)
-        self._lower = parameters("triangular_lower", (D, D), context)
-        self._diagonal = parameters("triangular_diagonal", (D, 2), context)
+        self._lower = jnp.tril(parameters("triangular_lower", (D, D), context), -1)
+        self._shift_and_scale = parameters("triangular_diagonal", (D, 2), context)
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
         x = checks.event("x", x, self._lower.shape[-1])
-        mixed = x + jnp.einsum("...ij,...j->...i", jnp.tril(self._lower, -1), x)
-        y, log_scale = END.forward(mixed, self._diagonal)
-        return y, jnp.sum(log_scale, axis=-1)
+        norm = self._row_norms()
+        mixed = (x + jnp.einsum("...ij,...j->...i", self._lower, x)) / norm
+        y, log_scale = END.forward(mixed, self._shift_and_scale)
+        return y, jnp.sum(log_scale - jnp.log(norm), axis=-1)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
         y = checks.event("y", y, self._lower.shape[-1])
-        mixed, log_scale = END.inverse(y, self._diagonal)
-        matrix = jnp.broadcast_to(self._lower, (*mixed.shape, mixed.shape[-1]))
+        norm = self._row_norms()
+        mixed, log_scale = END.inverse(y, self._shift_and_scale)
         x = jax.lax.linalg.triangular_solve(
-            matrix,
-            mixed[..., None],
+            jnp.broadcast_to(self._lower, (*mixed.shape, mixed.shape[-1])),
+            (norm * mixed)[..., None],
             left_side=True,
             lower=True,
             unit_diagonal=True,
         )[..., 0]
-        return x, jnp.sum(log_scale, axis=-1)
+        return x, jnp.sum(log_scale + jnp.log(norm), axis=-1)
+
+    def _row_norms(self) -> Array:
+        return jnp.sqrt(1.0 + jnp.sum(self._lower**2, axis=-1))
 
 
 # The scale and shift at the data end of a flow: wide enough for any unit of measurement.

@@ -133,23 +133,24 @@ def fit_density(
     params = flow.init(init_key, *(array[:size] for array in train[1:]))
     _check_size(flow, params, train)
 
+    steps_per_epoch = num_train // size
+
     def score_rows(params: Any, y: Array, *context: Array) -> Array:
         return negative_log_likelihood(flow.apply(params, *context), y)
 
     def loss(params: Any, indices: Array) -> Array:
         return score_rows(params, *(array[indices] for array in train))
 
-    def inputs(key: Array, steps: int) -> Array:
-        epochs = -(-steps * size // (num_train // size * size))
+    def inputs(key: Array, steps: Array) -> Array:
+        epochs = -(-len(steps) // steps_per_epoch)
         orders = jax.vmap(lambda key: jax.random.permutation(key, num_train))(
             jax.random.split(key, epochs)
         )
-        return orders[:, : num_train // size * size].reshape(-1, size)[:steps]
+        return orders[:, : steps_per_epoch * size].reshape(-1, size)
 
     def score(params: Any, losses: Array) -> Array:
         return score_rows(params, *held_out) if num_held_out else jnp.nanmean(losses)
 
-    steps_per_epoch = num_train // size
     result = minimise(
         loss,
         params,

@@ -45,7 +45,7 @@ def minimise(
     optimizer: optax.GradientTransformation,
     num_steps: int,
     chunk_steps: int,
-    inputs: Callable[[Array, int], Any],
+    inputs: Callable[[Array, Array], Any],
     score: Callable[[Params, Array], Array],
     patience: int | None,
     progress: bool,
@@ -59,7 +59,8 @@ def minimise(
         optimizer: an optax gradient transformation.
         num_steps: the number of steps.
         chunk_steps: steps between two visits of the host.
-        inputs: maps a key and a number of steps to a pytree with one step's input in each row.
+        inputs: maps a key and the numbers of a chunk's steps, `[chunk_steps]`, to a pytree with one
+            step's input in each row.
         score: maps the parameters after a chunk and the chunk's finite losses, NaN elsewhere, to
             the scalar by which parameters are kept; lower is better.
         patience: chunks without a better score after which to stop; `None` for never.
@@ -78,9 +79,9 @@ def minimise(
         return (optax.apply_updates(params, updates), opt_state), value
 
     @jax.jit
-    def chunk(params: Params, opt_state: Any, key: Array, steps: Array) -> tuple:
+    def chunk(params: Params, opt_state: Any, key: Array, done: Array, steps: Array) -> tuple:
         """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own."""
-        rows = inputs(key, chunk_steps)
+        rows = inputs(key, done + jnp.arange(chunk_steps))
 
         def body(index: Array, carry: tuple) -> tuple:
             state, losses = carry
@@ -105,7 +106,7 @@ def minimise(
         while (done := sum(map(len, losses))) < num_steps:
             key, chunk_key = jax.random.split(key)
             steps = min(chunk_steps, num_steps - done)
-            params, opt_state, report = chunk(params, opt_state, chunk_key, steps)
+            params, opt_state, report = chunk(params, opt_state, chunk_key, done, steps)
             chunk_losses, chunk_score, streak, num_skipped = jax.device_get(report)
             losses.append(chunk_losses[:steps])
             scores.append(float(chunk_score))

@@ -1,6 +1,7 @@
 """Fitting a flow to a posterior."""
 
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -102,12 +103,15 @@ def fit_posterior(
     Args:
         target: the posterior.
         key: a PRNG key, typed or not, or an integer.
-        flow: the flow, as `hk.Transformed`; by default an affine `hkflows.flows.iaf`.
+        flow: the flow, as `hk.Transformed`; by default an affine `hkflows.flows.iaf` with smooth
+            activations.
         num_steps: the number of optimiser steps.
         num_samples: draws a step.
         optimizer: an optax gradient transformation; by default Adam with a cosine schedule and
             gradient clipping.
-        estimator: "total" or "path", by default "path"; see `hkflows.elbo.negative_elbo`.
+        estimator: "total" or "path", see `hkflows.elbo.negative_elbo`; by default "total" for the
+            first half of the steps and "path" for the second. Far from the posterior the path
+            gradient is the noisier one, close to it its noise vanishes.
         progress: whether to show a progress bar.
 
     Returns:
@@ -122,21 +126,29 @@ def fit_posterior(
     num_samples = (
         NUM_SAMPLES if num_samples is None else checks.positive_int("num_samples", num_samples)
     )
-    chosen = flows.iaf(target.event_size) if flow is None else check_flow(flow)
+    default = flows.iaf(target.event_size, activation=jax.nn.silu)
+    chosen = default if flow is None else check_flow(flow)
     if optimizer is None:
         optimizer = default_optimizer(num_steps)
     init_key, check_key, train_key, diagnose_key = jax.random.split(checks.prng_key("key", key), 4)
     params = chosen.init(init_key)
     _check_start(chosen.apply(params), target, check_key)
 
-    def loss(params: Any, key: Array) -> Array:
+    def negative_elbo(estimator: elbo.Estimator, params: Any, key: Array) -> Array:
         return elbo.negative_elbo(
             chosen.apply(params),
             target.log_density,
             seed=key,
             num_samples=num_samples,
-            estimator=estimator or "path",
+            estimator=estimator,
         )[0]
+
+    def loss(params: Any, row: tuple[Array, Array]) -> Array:
+        key, step = row
+        if estimator is not None:
+            return negative_elbo(estimator, params, key)
+        total, path = (functools.partial(negative_elbo, name) for name in ("total", "path"))
+        return jax.lax.cond(step < num_steps // 2, total, path, params, key)
 
     result = minimise(
         loss,
@@ -145,7 +157,7 @@ def fit_posterior(
         optimizer=optimizer,
         num_steps=num_steps,
         chunk_steps=CHUNK_STEPS,
-        inputs=jax.random.split,
+        inputs=lambda key, steps: (jax.random.split(key, len(steps)), steps),
         score=lambda params, losses: jnp.nanmean(losses),
         patience=None,
         progress=progress,
