@@ -11,7 +11,7 @@ from hkflows.bijectors import (
     Permutation,
     TriangularAffine,
 )
-from hkflows.conditioners import MADE, MLP
+from hkflows.conditioners import MADE, MLP, Autoregressive
 from hkflows.distributions import FlowDistribution, standard_normal
 from hkflows.targets import Target
 from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
@@ -25,6 +25,7 @@ __all__ = [
     "RQS",
     "Additive",
     "Affine",
+    "Autoregressive",
     "Chain",
     "Coupling",
     "DensityFit",

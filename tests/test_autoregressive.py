@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,3 +96,45 @@ def test_the_solution_does_not_feel_what_comes_later():
     value = case.points().at[3].set(1e38)
     fine = bijector.inverse(case.points())
     np.testing.assert_allclose(bijector.inverse(value)[:3], fine[:3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("transformer", [hkf.Affine(), hkf.RationalQuadratic()])
+def test_round_trip_in_high_dimension(transformer):
+    """float32, D = 256, inputs within [-5, 5], parameters of a trained size."""
+    case = hk.without_apply_rng(
+        hk.transform(lambda: hkf.IAF(hkf.MADE(256, [300, 300]), transformer))
+    )
+    bijector = case.apply(zoo.random_params(case, scale=0.3))
+    x = jax.random.uniform(jax.random.key(0), (4, 256), minval=-5.0, maxval=5.0)
+
+    @jax.jit
+    def there_and_back(bijector, x):
+        y, log_det = bijector.forward_and_log_det(x)
+        return *bijector.inverse_and_log_det(y), log_det
+
+    back, inverse_log_det, log_det = there_and_back(bijector, x)
+    np.testing.assert_allclose(back, x, atol=1e-4)
+    np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-2)
+
+
+@pytest.mark.parametrize("hidden_sizes", [(3,), (5, 19, 2), ()])
+@pytest.mark.parametrize("event_size", [1, 2, 13])
+def test_any_widths_under_vmap_and_with_a_batch_of_contexts(hidden_sizes, event_size):
+    """Narrower than D, not divisible by it, none; each context mapped over equals the batch."""
+    t = hk.without_apply_rng(
+        hk.transform(lambda c: hkf.MAF(hkf.MADE(event_size, hidden_sizes), context=c))
+    )
+    contexts = jax.random.normal(jax.random.key(0), (3, 2))
+    params = zoo.random_params(t, contexts)
+    x = jax.random.normal(jax.random.key(1), (5, 3, event_size))
+
+    @jax.jit
+    def evaluate(params):
+        batch = t.apply(params, contexts)
+        y = batch.forward(x)
+        each = jax.vmap(lambda c, x: t.apply(params, c).forward(x), (0, 1), 1)(contexts, x)
+        return y, each, batch.inverse(y)
+
+    y, each, back = evaluate(params)
+    np.testing.assert_allclose(each, y, atol=1e-5)
+    np.testing.assert_allclose(back, x, atol=1e-4)

@@ -30,6 +30,7 @@ BUILDS = {
     "mask ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.ones(3, dtype=bool)),
     "mask  ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.zeros(3, dtype=bool)),
     "conditioner": lambda: hkf.Coupling(lambda z: z[None], mask=[True, False]),
+    "function": lambda: hkf.IAF(hkf.Autoregressive(lambda u: u, 2)),
     "num_bins": lambda: hkf.RationalQuadratic(num_bins=0),
     "num_bins ": lambda: hkf.RQS(2, num_bins=2.5),
     "bound": lambda: hkf.RationalQuadratic(bound=-1.0),

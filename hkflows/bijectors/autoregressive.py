@@ -8,16 +8,31 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.kernels import autoregressive
-from hkflows.kernels.masked_mlp import MaskedMLP
 from hkflows.transformers import Affine, Inverted, Transformer
 
 Array = jax.Array
 
 
-class Conditioner(Protocol):
-    """What `IAF` and `MAF` ask of a conditioner: `MADE` has it."""
+class Network(autoregressive.Network, Protocol):
+    """An autoregressive network at fixed weights, and what its result will look like."""
 
-    def network(self, num_params: int, context: Array | None) -> MaskedMLP:
+    @property
+    def event_size(self) -> int:
+        """D, the number of event dimensions."""
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading dimensions of its context."""
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The dtype of its weights."""
+
+
+class Conditioner(Protocol):
+    """What `IAF` and `MAF` ask of a conditioner: `MADE` and `Autoregressive` have it."""
+
+    def network(self, num_params: int, context: Array | None) -> Network:
         """Returns an autoregressive network at fixed weights."""
 
 
@@ -51,13 +66,13 @@ class IAF(_Autoregressive):
 
         y_i = tau(x_i; h_i(x_<i)),   log|det dy/dx| = sum_i log tau'(x_i; h_i(x_<i)).
 
-    Inverse, one dimension after the other (D network passes), with exact derivatives that do not
-    pass through the loop:
+    Inverse, one dimension after the other, in one sweep through a `MADE` (or D passes of an
+    `Autoregressive`), with exact derivatives that do not pass through the loop:
 
         x_i = tau^{-1}(y_i; h_i(x_<i)),   log|det dx/dy| = -sum_i log tau'(x_i; h_i(x_<i)).
 
     Args:
-        conditioner: a `MADE`; it fetches its weights here, once.
+        conditioner: a `MADE`, or an `Autoregressive`; it fetches its weights here, once.
         transformer: the scalar map tau.
         context: `[..., C]`, what the whole map is conditioned on; its leading dimensions are the
             batch of the bijector.
@@ -98,13 +113,13 @@ class MAF(_Autoregressive):
 
         x_i = tau^{-1}(y_i; h_i(y_<i)),   log|det dx/dy| = -sum_i log tau'(x_i; h_i(y_<i)).
 
-    Forward, one dimension after the other (D network passes), with exact derivatives that do not
-    pass through the loop:
+    Forward, one dimension after the other, in one sweep through a `MADE` (or D passes of an
+    `Autoregressive`), with exact derivatives that do not pass through the loop:
 
         y_i = tau(x_i; h_i(y_<i)),   log|det dy/dx| = sum_i log tau'(x_i; h_i(y_<i)).
 
     Args:
-        conditioner: a `MADE`; it fetches its weights here, once.
+        conditioner: a `MADE`, or an `Autoregressive`; it fetches its weights here, once.
         transformer: the scalar map tau.
         context: `[..., C]`, what the whole map is conditioned on; its leading dimensions are the
             batch of the bijector.

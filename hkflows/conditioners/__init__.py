@@ -1,7 +1,8 @@
 """Haiku modules that hand out their weights: where parameters are fetched, and only here."""
 
+from hkflows.conditioners.autoregressive import Autoregressive
 from hkflows.conditioners.features import MLP, CouplingNetwork, coupling_network
 from hkflows.conditioners.made import MADE
 from hkflows.conditioners.parameters import parameters
 
-__all__ = ["MADE", "MLP", "CouplingNetwork", "coupling_network", "parameters"]
+__all__ = ["MADE", "MLP", "Autoregressive", "CouplingNetwork", "coupling_network", "parameters"]
