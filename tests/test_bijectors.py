@@ -124,6 +124,9 @@ def test_empty_batch_and_low_precision_input(name):
     y, log_det = bijector.forward_and_log_det(jnp.zeros((0, 3)))
     assert y.shape == (0, 3)
     assert log_det.shape == (0,)
+    x, log_det = bijector.inverse_and_log_det(jnp.zeros((0, 3)))
+    assert x.shape == (0, 3)
+    assert log_det.shape == (0,)
     y, _ = bijector.forward_and_log_det(jnp.ones(3, jnp.bfloat16))
     assert y.dtype == jnp.float32
     x, _ = bijector.inverse_and_log_det(jnp.ones(3, jnp.bfloat16))

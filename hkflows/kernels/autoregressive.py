@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from hkflows.kernels import sweep
+from hkflows.kernels import triangular
 from hkflows.kernels.masked_mlp import MaskedMLP
 
 Array = jax.Array
@@ -64,7 +64,7 @@ def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array
         v: `[..., D]`, with the full batch shape and the dtype of the result.
     """
     if isinstance(network, MaskedMLP):
-        return sweep.invert(tau, network, v)
+        return triangular.invert(tau, network, v)
 
     def visit(u: Array, dimension: Array) -> tuple[Array, None]:
         solved, _ = tau.inverse(v, network(u))
@@ -109,7 +109,7 @@ def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Arra
     """Returns `J^{-1} b`, J the Jacobian of the parallel map at `u`, as a linear map of `b`."""
     _, pushforward = jax.linearize(lambda u: parallel(tau, network, u)[0], u)
     if isinstance(network, MaskedMLP):
-        linearised = sweep.linearise(tau, network, u)
+        linearised = triangular.linearise(tau, network, u)
         return jax.lax.custom_linear_solve(
             pushforward,
             b,
