@@ -16,9 +16,28 @@ def positive_int(name: str, value: Any) -> int:
     return int(value)
 
 
+def positive_ints(name: str, values: Any) -> tuple[int, ...]:
+    """Returns `values` as a tuple of positive `int`, or raises `ValueError`."""
+    if not hasattr(values, "__iter__"):
+        raise ValueError(f"`{name}` must be a sequence of positive integers; got {values!r}.")
+    return tuple(positive_int(name, value) for value in values)
+
+
+def concrete(name: str, value: Any) -> np.ndarray:
+    """Returns `value` as a NumPy array, or raises `ValueError` if it is traced."""
+    try:
+        return np.asarray(value)
+    except jax.errors.TracerArrayConversionError as error:
+        raise ValueError(
+            f"`{name}` must be known when the flow is built, also under `jit`; got a traced array. "
+            "Make it with NumPy instead of jax.numpy."
+        ) from error
+
+
 def positive_float(name: str, value: Any) -> float:
     """Returns `value` as a finite `float` above zero, or raises `ValueError`."""
-    if not isinstance(value, (int, float)) or not 0.0 < value < float("inf"):
+    number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
+    if not number or not 0.0 < value < float("inf"):
         raise ValueError(f"`{name}` must be a positive finite number; got {value!r}.")
     return float(value)
 

@@ -1,7 +1,6 @@
 """Whether a fitted posterior can be trusted: what the importance weights of its draws say."""
 
 import dataclasses
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from hkflows.elbo import negative_elbo
+
 Array = jax.Array
+
+EQUAL_WEIGHTS = 1e-3  # nats between the largest and the smallest
 
 
 def importance_weights(log_weights: ArrayLike) -> Array:
@@ -46,7 +49,8 @@ def log_evidence(log_weights: ArrayLike) -> Array:
 def pareto_khat(log_weights: ArrayLike) -> float:
     """Returns the shape of the generalised Pareto distribution fitted to the weights' upper tail.
 
-    Below 0.7 importance sampling with these weights is reliable.
+    Below 0.7 importance sampling with these weights is reliable. Weights that are equal to within a
+    thousandth have no tail: zero.
 
     Args:
         log_weights: `[S]`.
@@ -65,7 +69,11 @@ def pareto_khat(log_weights: ArrayLike) -> float:
         raise ImportError(
             "`pareto_khat` needs ArviZ: install the extra, `pip install hkflows[diagnostics]`."
         ) from error
-    _, khat = arviz.psislw(np.asarray(log_weights, dtype=np.float64))
+    weights = np.asarray(log_weights, dtype=np.float64)
+    if np.ptp(weights) < EQUAL_WEIGHTS:
+        return 0.0
+    with np.errstate(over="ignore"):
+        _, khat = arviz.psislw(weights)
     return float(khat)
 
 
@@ -74,13 +82,15 @@ class Diagnostics:
     """What fresh draws say about a fit.
 
     Attributes:
-        elbo: the evidence lower bound (nats).
+        elbo: the evidence lower bound (nats); minus infinity where a draw has zero density.
         elbo_standard_error: its standard error (nats).
         log_evidence: the importance-sampling estimate of log Z (nats).
-        khat: Pareto k-hat of the weights; `None` without the extra `diagnostics`.
+        khat: Pareto k-hat of the weights; `None` without the extra `diagnostics`, or with fewer
+            than 25 draws to tell from.
         ess: effective sample size of the weights, in draws.
         num_samples: the number of draws.
-        num_nonfinite: draws whose weight was NaN or infinite; they are left out of the rest.
+        num_zero: draws where the target has zero density: weights of zero.
+        num_nonfinite: draws whose weight was NaN or plus infinity; they are left out of the rest.
     """
 
     elbo: float
@@ -89,42 +99,49 @@ class Diagnostics:
     khat: float | None
     ess: float
     num_samples: int
+    num_zero: int
     num_nonfinite: int
 
 
 def diagnose(
-    q: Any, log_density: Callable[[Array], Array], *, seed: Array, num_samples: int
+    q: Any,
+    log_density: Callable[[Array], Array],
+    *,
+    seed: Array | int,
+    num_samples: int,
+    chunk_size: int = 1000,
 ) -> Diagnostics:
     """Draws afresh from `q` and looks at the importance weights.
 
     Args:
         q: a distribution on vectors without a batch.
         log_density: maps `[D]` to a scalar.
-        seed: a PRNG key.
+        seed: a PRNG key, typed or not, or an integer.
         num_samples: the number of draws.
+        chunk_size: so many draws are in memory at a time.
     """
-    weights = np.asarray(_log_weights(log_density, num_samples, q, seed), dtype=np.float64)
-    finite = weights[np.isfinite(weights)]
-    if not finite.size:
-        finite = np.full(1, np.nan)
+
+    @jax.jit
+    def draw(q: Any) -> Array:
+        settings: dict[str, Any] = {"seed": seed, "num_samples": num_samples}
+        _, aux = negative_elbo(q, log_density, chunk_size=chunk_size, **settings)
+        return aux["log_weights"]
+
+    drawn = np.asarray(draw(q), dtype=np.float64)
+    valid = drawn[np.isfinite(drawn) | (drawn == -np.inf)]
+    positive = valid[np.isfinite(valid)]
     try:
-        khat = pareto_khat(finite) if finite.size > 25 else None
+        khat = pareto_khat(positive) if positive.size >= 25 else None
     except ImportError:
         khat = None  # documented: the extra is optional, the rest of the diagnosis is not
+    all_positive = 0 < positive.size == valid.size
     return Diagnostics(
-        elbo=float(finite.mean()),
-        elbo_standard_error=float(finite.std() / np.sqrt(finite.size)),
-        log_evidence=float(log_evidence(finite)),
+        elbo=float(positive.mean()) if all_positive else -np.inf,
+        elbo_standard_error=float(positive.std() / positive.size**0.5) if all_positive else np.nan,
+        log_evidence=float(log_evidence(valid)) if positive.size else -np.inf,
         khat=khat,
-        ess=float(effective_sample_size(finite)),
+        ess=float(effective_sample_size(valid)) if positive.size else 0.0,
         num_samples=num_samples,
-        num_nonfinite=int(np.sum(~np.isfinite(weights))),
+        num_zero=valid.size - positive.size,
+        num_nonfinite=drawn.size - valid.size,
     )
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _log_weights(
-    log_density: Callable[[Array], Array], num_samples: int, q: Any, seed: Array
-) -> Array:
-    y, log_q = q.sample_and_log_prob(seed=seed, sample_shape=(num_samples,))
-    return jax.vmap(log_density)(y) - log_q

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.bijectors.result import result_shape
 
 Array = jax.Array
 
@@ -87,7 +88,7 @@ class FlowDistribution(distrax.Distribution):
     def _result(self) -> jax.ShapeDtypeStruct:
         """What the bijector makes of one event: asked anew each time, since `vmap` changes it."""
         event = jax.ShapeDtypeStruct(self.base.event_shape, self.base.dtype)
-        one = jax.eval_shape(self.bijector.forward, event)
+        one = result_shape(self.bijector, event)
         batch_shape = jnp.broadcast_shapes(one.shape[:-1], self.base.batch_shape)
         return jax.ShapeDtypeStruct((*batch_shape, one.shape[-1]), one.dtype)
 

@@ -102,6 +102,8 @@ def _log_weights(
 ) -> Array:
     """Returns `log p(y_s) - log q(y_s)`, `[S, *batch_shape]`; each draw has a key of its own."""
     checks.positive_int("num_samples", num_samples)
+    if isinstance(q, type) or not hasattr(q, "sample_and_log_prob"):
+        raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
     if estimator not in ("total", "path"):
         raise ValueError(f'`estimator` must be "total" or "path"; got {estimator!r}.')
     keys = jax.random.split(checks.prng_key("seed", seed), num_samples)
@@ -130,7 +132,8 @@ def sample_and_path_log_prob(q: Any, *, seed: Array) -> tuple[Array, Array]:
 
     For a `FlowDistribution` nothing is inverted: the base point of the draw is known, and the
     gradient of `log q` is carried from it along the layers by linear solves. Another distribution
-    scores its draw with its parameters held fixed.
+    differentiates its own `log_prob`. Gradients are stopped at results, not at the parameters of
+    `q`: a foreign distribution may hide some where no tree map finds them.
 
     Args:
         q: a distribution with reparameterized draws.
@@ -143,15 +146,23 @@ def sample_and_path_log_prob(q: Any, *, seed: Array) -> tuple[Array, Array]:
         Roeder, Wu & Duvenaud (2017), "Sticking the landing", arXiv:1703.09194.
         Vaitl, Winkler, Richter & Kessel (2024), arXiv:2403.15881.
     """
-    fixed = jax.lax.stop_gradient(q)
-    if not isinstance(q, FlowDistribution):
+    if isinstance(q, FlowDistribution):
+        x = q.sample_base(seed=seed)
+        y = q.bijector.forward(x)
+        x = jax.lax.stop_gradient(x)
+        log_p, score = _value_and_score(q.base, x)
+        _, log_det, score = forward_and_score(q.bijector, x, score)
+        log_q = log_p - log_det
+    else:
         y = q.sample(seed=seed)
-        return y, fixed.log_prob(y)
-    x = q.sample_base(seed=seed)
-    y = q.bijector.forward(x)
-    x = jax.lax.stop_gradient(x)
-    log_p, pullback = jax.vjp(fixed.base.log_prob, x)
-    (score,) = pullback(jnp.ones_like(log_p))
-    y_fixed, log_det, score = forward_and_score(fixed.bijector, x, score)
-    # Its value is log q(y), its derivative the score at y times that of y.
-    return y, log_p - log_det + jnp.sum(score * (y - y_fixed), axis=-1)
+        log_q, score = _value_and_score(q, jax.lax.stop_gradient(y))
+    log_q, score = jax.lax.stop_gradient((log_q, score))
+    # This adds nothing to the value, and to the derivative the score at y times that of y.
+    move = score * (y - jax.lax.stop_gradient(y))
+    return y, log_q + jnp.sum(move, axis=tuple(range(log_q.ndim, y.ndim)))
+
+
+def _value_and_score(q: Any, y: Array) -> tuple[Array, Array]:
+    """Returns `log q(y)` and its gradient in `y`."""
+    log_q, pullback = jax.vjp(q.log_prob, y)
+    return log_q, pullback(jnp.ones_like(log_q))[0]

@@ -23,6 +23,10 @@ class Support:
     bijector: Any
     shape: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for size in self.shape:
+            checks.positive_int("shape", size)
+
 
 def real(*shape: int) -> Support:
     """Returns the support of real arrays of a shape."""
@@ -47,10 +51,13 @@ def unit_interval(*shape: int) -> Support:
 
 
 def simplex(size: int) -> Support:
-    """Returns the support of probability vectors of a size of at least two."""
+    """Returns the support of probability vectors of a size of at least two, by stick breaking.
+
+    Densities are with respect to all but the last component, as that of the Dirichlet.
+    """
     if checks.positive_int("size", size) < 2:
         raise ValueError(f"`size` must be at least 2; got {size}.")
-    return Support(tfb.SoftmaxCentered(), (size - 1,))
+    return Support(tfb.IteratedSigmoidCentered(), (size - 1,))
 
 
 def ordered(size: int) -> Support:

@@ -10,6 +10,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import bijectors as tfb
+from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows import checks
 from hkflows.supports import Support, as_support
@@ -77,7 +78,7 @@ class Target:
             >>> target.event_size
             4
         """
-        paths, structure = jax.tree_util.tree_flatten_with_path(bijectors, is_leaf=_is_support)
+        paths, structure = jax.tree_util.tree_flatten_with_path(bijectors, is_leaf=_is_leaf)
         supports = [
             as_support(f"bijectors{jax.tree_util.keystr(path)}", leaf) for path, leaf in paths
         ]
@@ -108,5 +109,7 @@ class Target:
         return cls(log_density, ends[-1], constrain)
 
 
-def _is_support(leaf: Any) -> bool:
-    return isinstance(leaf, Support | distrax.Bijector | tfb.Bijector)
+def _is_leaf(value: Any) -> bool:
+    return value is None or isinstance(
+        value, Support | distrax.Bijector | distrax.Distribution | tfb.Bijector | tfd.Distribution
+    )

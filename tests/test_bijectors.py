@@ -164,3 +164,35 @@ def test_inside_distrax_transformed():
     ours = hkf.FlowDistribution(hkf.standard_normal(2), bijector)
     y, log_prob = theirs.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(5,))
     np.testing.assert_allclose(ours.log_prob(y), log_prob, atol=1e-4)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "name", ["iaf-affine", "maf-rational_quadratic", "coupling-affine", "chain"]
+)
+def test_weights_of_lower_precision_than_the_event(name):
+    """Trained in float32, scored in float64, in both directions and along the path."""
+    case = zoo.Case(name, 3, False)
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), case.params())
+    bijector = case.transformed.apply(params, None)
+    x = case.points(2)
+    y = bijector.forward(x)
+    assert y.dtype == jnp.float64
+    np.testing.assert_allclose(bijector.inverse(y), x, atol=1e-5)
+    loss, _ = hkf.elbo.negative_elbo(
+        hkf.FlowDistribution(hkf.standard_normal(3), bijector),
+        lambda y: -jnp.sum(y**2),
+        seed=0,
+        num_samples=2,
+        estimator="path",
+    )
+    assert np.isfinite(loss)
+
+
+def test_contexts_of_any_rank():
+    case = zoo.Case("chain", 3, True)
+    contexts = jax.random.normal(jax.random.key(0), (2, 4, zoo.CONTEXT_SIZE))
+    params, x = case.params(), case.points(5, 2, 4)
+    y = case.transformed.apply(params, contexts).forward(x)
+    alone = case.transformed.apply(params, contexts[1, 2]).forward(x[:, 1, 2])
+    np.testing.assert_allclose(y[:, 1, 2], alone, atol=1e-5)

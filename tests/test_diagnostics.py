@@ -38,6 +38,7 @@ def test_diagnose_a_perfect_fit_and_one_with_bad_draws():
     np.testing.assert_allclose([report.elbo, report.log_evidence], 3.0, rtol=1e-5)
     np.testing.assert_allclose(report.ess, 1000, rtol=1e-5)
     assert report.num_nonfinite == 0
+    assert report.khat < 0.7
 
     holes = diagnostics.diagnose(
         q,
@@ -47,3 +48,19 @@ def test_diagnose_a_perfect_fit_and_one_with_bad_draws():
     )
     assert 400 < holes.num_nonfinite < 600
     assert np.isfinite(holes.elbo)
+
+
+def test_zero_density_is_a_weight_of_zero_and_not_a_bad_draw():
+    """Half of a normal: log Z = log 1/2, half of the draws count, the ELBO is minus infinity."""
+    q = hkf.standard_normal(1)
+    report = diagnostics.diagnose(
+        q,
+        lambda y: jnp.where(y[0] > 0, q.log_prob(y), -jnp.inf),
+        seed=0,
+        num_samples=4000,
+    )
+    np.testing.assert_allclose(report.log_evidence, np.log(0.5), atol=0.05)
+    np.testing.assert_allclose(report.ess / 4000, 0.5, atol=0.03)
+    assert report.elbo == -np.inf
+    assert 1800 < report.num_zero < 2200
+    assert report.num_nonfinite == 0

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_probability.substrates.jax.distributions as tfd
 import zoo
 
 import hkflows as hkf
@@ -54,19 +55,37 @@ def test_negative_elbo_and_its_gradient_are_the_closed_form(estimator):
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
-def test_at_the_optimum_the_path_gradient_is_zero_and_the_total_one_is_not():
-    flow = hkf.flows.gaussian(2)
-    params = zoo.random_params(flow)
-    optimum = flow.apply(jax.lax.stop_gradient(params))
+def scaled_base(parameters):
+    """A flow with a trained base: distrax hides some of its scales from the pytree's leaves."""
+    return hkf.FlowDistribution(gaussian(*parameters), hkf.Permutation.reverse(2))
+
+
+AT_THE_OPTIMUM = {
+    "flow": (FLOWS["gaussian"].apply, lambda: zoo.random_params(FLOWS["gaussian"])),
+    "autoregressive": (FLOWS["iaf"].apply, lambda: zoo.random_params(FLOWS["iaf"])),
+    "distrax": (lambda p: gaussian(*p), lambda: (jnp.ones(2), jnp.asarray([0.5, 2.0]))),
+    "base": (scaled_base, lambda: (jnp.ones(2), jnp.asarray([0.5, 2.0]))),
+    "tfp": (
+        lambda p: distrax.as_distribution(tfd.MultivariateNormalDiag(*p)),
+        lambda: (jnp.ones(2), jnp.asarray([0.5, 2.0])),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AT_THE_OPTIMUM)
+def test_at_the_optimum_the_path_gradient_is_zero_and_the_total_one_is_not(name):
+    build, start = AT_THE_OPTIMUM[name]
+    params = start()
+    optimum = build(params)
 
     def loss(params, estimator):
         return hkf.elbo.negative_elbo(
-            flow.apply(params), optimum.log_prob, seed=1, num_samples=16, estimator=estimator
+            build(params), optimum.log_prob, seed=1, num_samples=16, estimator=estimator
         )[0]
 
     path = jax.tree.leaves(jax.grad(loss)(params, "path"))
     total = jax.tree.leaves(jax.grad(loss)(params, "total"))
-    assert max(np.abs(leaf).max() for leaf in path) < 1e-5
+    assert max(np.abs(leaf).max() for leaf in path) < 1e-4
     assert max(np.abs(leaf).max() for leaf in total) > 1e-2
 
 
@@ -82,7 +101,7 @@ def test_path_gradient_is_that_of_a_density_with_fixed_parameters(name):
 
     def by_inversion(params):
         q = flow.apply(params)
-        fixed = jax.lax.stop_gradient(q)
+        fixed = flow.apply(jax.lax.stop_gradient(params))
 
         def log_weight(key):
             y = q.sample(seed=key)

@@ -31,6 +31,19 @@ BUILDS = {
     "mask  ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.zeros(3, dtype=bool)),
     "conditioner": lambda: hkf.Coupling(lambda z: z[None], mask=[True, False]),
     "function": lambda: hkf.IAF(hkf.Autoregressive(lambda u: u, 2)),
+    "conditioner ": lambda: hkf.IAF(hk.nets.MLP([4])),
+    "transformer": lambda: hkf.IAF(hkf.MADE(2, [4]), hkf.Affine),
+    "transformer ": lambda: hkf.Elementwise(2, distrax.Tanh()),
+    "hidden_sizes  ": lambda: hkf.MADE(2, 4),
+    "bijectors ": lambda: hkf.Chain(hkf.Permutation([0])),
+    "shape": lambda: hkf.supports.real((3,)),
+    "bijectors['x'] ": lambda: hkf.Target.from_log_joint(lambda p: 0.0, {"x": None}),
+    "bijectors['x']  ": lambda: hkf.Target.from_log_joint(
+        lambda p: 0.0, {"x": distrax.Normal(0.0, 1.0)}
+    ),
+    "target": lambda: hkf.fit_posterior(lambda z: 0.0, key=0),
+    "optimizer": lambda: hkf.fit_posterior(TARGET, key=0, optimizer=1e-3),
+    "flow   ": lambda: hkf.fit_posterior(TARGET, key=0, flow=hk.transform(lambda: None)),
     "num_bins": lambda: hkf.RationalQuadratic(num_bins=0),
     "num_bins ": lambda: hkf.RQS(2, num_bins=2.5),
     "bound": lambda: hkf.RationalQuadratic(bound=-1.0),
@@ -74,12 +87,24 @@ def test_construction_names_the_argument(argument):
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 def test_events_of_the_wrong_size_rank_or_dtype(name, value, direction):
     bijector = zoo.Case(name, 3, False).build()
-    with pytest.raises(ValueError, match=r"`(x|y|event)` must"):
+    with pytest.raises(ValueError, match=f"`{'x' if direction == 'forward' else 'y'}` must"):
         getattr(bijector, direction)(value)
 
 
+def test_a_traced_mask_and_a_forgotten_context():
+    coupling = hk.without_apply_rng(
+        hk.transform(lambda: hkf.Coupling(hkf.MLP([4]), mask=jnp.arange(4) < 2))
+    )
+    with pytest.raises(ValueError, match="`mask`"):
+        jax.jit(coupling.init)(jax.random.key(0))
+    for name in ("iaf-affine", "elementwise-affine", "coupling-affine"):
+        case = zoo.Case(name, 3, True)
+        with pytest.raises(ValueError, match=r"context|w_0"):
+            case.transformed.apply(case.params(), None)
+
+
 def test_permutation_and_log_prob_check_their_events():
-    with pytest.raises(ValueError, match="`event`"):
+    with pytest.raises(ValueError, match="`x`"):
         hkf.Permutation.reverse(3).forward(jnp.zeros(2))
     q = hkf.FlowDistribution(hkf.standard_normal(2), hkf.Permutation.reverse(2))
     with pytest.raises(ValueError, match="`value`"):

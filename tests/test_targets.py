@@ -29,16 +29,27 @@ def test_density_stays_normalised(name):
 
 
 def test_simplex_and_ordered():
-    target = hkf.Target.from_log_joint(
-        lambda p: (
-            distrax.Dirichlet(jnp.asarray([2.0, 3.0])).log_prob(p["p"]) - 0.5 * jnp.sum(p["o"] ** 2)
+    """The Dirichlet on the 2-simplex, and the order statistics of two normals, integrate to one."""
+    z = jnp.linspace(-15.0, 15.0, 401)
+    points = jnp.stack(jnp.meshgrid(z, z, indexing="ij"), axis=-1).reshape(-1, 2)
+    densities = {
+        "simplex": (
+            supports.simplex(3),
+            distrax.Dirichlet(jnp.asarray([2.0, 3.0, 1.5])).log_prob,
         ),
-        {"p": supports.simplex(2), "o": supports.ordered(3)},
-    )
-    assert target.event_size == 4
-    parameters = target.constrain(jnp.asarray([0.1, 0.2, 0.3, 0.4]))
-    np.testing.assert_allclose(parameters["p"].sum(), 1.0, rtol=1e-6)
-    assert (np.diff(parameters["o"]) > 0).all()
+        "ordered": (
+            supports.ordered(2),
+            lambda x: jnp.log(2.0) + jnp.sum(distrax.Normal(0.0, 1.0).log_prob(x)),
+        ),
+    }
+    for support, log_density in densities.values():
+        target = hkf.Target.from_log_joint(log_density, support)
+        assert target.event_size == 2
+        density = jnp.exp(jax.vmap(target.log_density)(points))
+        np.testing.assert_allclose(density.sum() * (z[1] - z[0]) ** 2, 1.0, atol=5e-3)
+    assert (
+        np.diff(hkf.supports.ordered(3).bijector.forward(jnp.asarray([0.1, -2.0, 1.0]))) > 0
+    ).all()
 
 
 def test_names_shapes_and_nesting():

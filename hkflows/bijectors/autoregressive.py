@@ -1,6 +1,6 @@
 """The autoregressive arrangement, seen from its two sides."""
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import distrax
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.kernels import autoregressive
-from hkflows.transformers import Affine, Inverted, Transformer
+from hkflows.transformers import Affine, Inverted, Transformer, check_transformer
 
 Array = jax.Array
 
@@ -28,6 +28,9 @@ class Network(autoregressive.Network, Protocol):
     def dtype(self) -> jnp.dtype:
         """The dtype of its weights."""
 
+    def astype(self, dtype: jnp.dtype) -> Self:
+        """Returns the network ready for an input of a dtype."""
+
 
 class Conditioner(Protocol):
     """What `IAF` and `MAF` ask of a conditioner: `MADE` and `Autoregressive` have it."""
@@ -41,22 +44,28 @@ class _Autoregressive(distrax.Bijector):
 
     def __init__(self, conditioner: Conditioner, transformer: Transformer, context: Array | None):
         super().__init__(event_ndims_in=1)
+        check_transformer(transformer)
+        if isinstance(conditioner, type) or not callable(getattr(conditioner, "network", None)):
+            raise ValueError(
+                "`conditioner` must be a `MADE`, or one's own autoregressive network wrapped in "
+                f"`Autoregressive`; got {conditioner!r}."
+            )
         self._network = conditioner.network(transformer.num_params, context)
         self._transformer = transformer
 
-    def _parallel(self, tau: Transformer, u: Array) -> tuple[Array, Array]:
-        return autoregressive.parallel(tau, self._network, self._prepare(u))
-
-    def _sequential(self, tau: Transformer, v: Array) -> tuple[Array, Array]:
-        return autoregressive.sequential(tau, self._network, self._prepare(v))
-
-    def _prepare(self, value: Array) -> Array:
-        """Gives an event the batch shape and the dtype that the result will have."""
+    def result_shape(self, event: jax.ShapeDtypeStruct | Array) -> jax.ShapeDtypeStruct:
+        """Returns the shape and dtype that either direction gives an event."""
         network = self._network
-        value = checks.event("event", value, network.event_size)
-        batch = jnp.broadcast_shapes(value.shape[:-1], network.batch_shape)
-        dtype = jnp.promote_types(value.dtype, network.dtype)
-        return jnp.broadcast_to(value, (*batch, network.event_size)).astype(dtype)
+        batch = jnp.broadcast_shapes(event.shape[:-1], network.batch_shape)
+        dtype = jnp.promote_types(event.dtype, network.dtype)
+        return jax.ShapeDtypeStruct((*batch, network.event_size), dtype)
+
+    def _prepare(self, name: str, value: Array) -> tuple[Network, Array]:
+        """Gives the network and an event the dtype, and the event the shape, of the result."""
+        value = checks.event(name, value, self._network.event_size)
+        result = self.result_shape(value)
+        network = self._network.astype(result.dtype)
+        return network, jnp.broadcast_to(value, result.shape).astype(result.dtype)
 
 
 class IAF(_Autoregressive):
@@ -93,17 +102,15 @@ class IAF(_Autoregressive):
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
-        return self._parallel(self._transformer, x)
+        return autoregressive.parallel(self._transformer, *self._prepare("x", x))
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
-        return self._sequential(self._transformer, y)
+        return autoregressive.sequential(self._transformer, *self._prepare("y", y))
 
     def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
         """Carries the gradient of a log-density by one transposed solve; see `bijectors.score`."""
-        return autoregressive.forward_and_score(
-            self._transformer, self._network, self._prepare(x), score
-        )
+        return autoregressive.forward_and_score(self._transformer, *self._prepare("x", x), score)
 
 
 class MAF(_Autoregressive):
@@ -140,8 +147,8 @@ class MAF(_Autoregressive):
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
-        return self._sequential(Inverted(self._transformer), x)
+        return autoregressive.sequential(Inverted(self._transformer), *self._prepare("x", x))
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
-        return self._parallel(Inverted(self._transformer), y)
+        return autoregressive.parallel(Inverted(self._transformer), *self._prepare("y", y))

@@ -7,6 +7,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from hkflows.bijectors.result import result_shape
 from hkflows.bijectors.score import forward_and_score
 
 Array = jax.Array
@@ -29,6 +30,8 @@ class Chain(distrax.Bijector):
     """
 
     def __init__(self, bijectors: Sequence[Any]):
+        if not hasattr(bijectors, "__iter__"):
+            raise ValueError(f"`bijectors` must be a sequence of bijectors; got {bijectors!r}.")
         links = tuple(_on_vectors(index, bijector) for index, bijector in enumerate(bijectors))
         if not links:
             raise ValueError("`bijectors` must hold at least one bijector; got none.")
@@ -59,6 +62,12 @@ class Chain(distrax.Bijector):
             y, increment = link.inverse_and_log_det(y)
             log_det = log_det + increment
         return y, log_det
+
+    def result_shape(self, event: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        """Returns the shape and dtype that the chain gives an event."""
+        for link in self._links:
+            event = result_shape(link, event)
+        return event
 
     def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
         """Carries the gradient of a log-density from link to link; see `bijectors.score`."""

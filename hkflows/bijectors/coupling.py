@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from hkflows import checks
 from hkflows.conditioners import coupling_network
-from hkflows.transformers import Affine, Transformer
+from hkflows.transformers import Affine, Transformer, check_transformer
 
 Array = jax.Array
 
@@ -34,7 +34,8 @@ class Coupling(distrax.Bijector):
             at zero turns the features into parameters. It is visited here, once.
         transformer: the scalar map tau.
         mask: `[D]`, boolean; true where the event passes through unchanged and is seen by the
-            conditioner, as in `distrax.MaskedCoupling`.
+            conditioner, as in `distrax.MaskedCoupling`. Make it with NumPy: it decides shapes, so
+            it must be known under `jit` too.
         context: `[..., C]`, what the map is conditioned on; its leading dimensions are the batch of
             the bijector.
 
@@ -56,7 +57,8 @@ class Coupling(distrax.Bijector):
         context: Array | None = None,
     ):
         super().__init__(event_ndims_in=1)
-        kept = np.asarray(mask)
+        check_transformer(transformer)
+        kept = checks.concrete("mask", mask)
         if kept.dtype != bool or kept.ndim != 1:
             raise ValueError(
                 f"`mask` must be a boolean vector; got {kept.dtype} of shape {kept.shape}."
@@ -80,16 +82,16 @@ class Coupling(distrax.Bijector):
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
-        return self._couple(self._transformer.forward, x)
+        return self._couple(self._transformer.forward, "x", x)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
-        return self._couple(self._transformer.inverse, y)
+        return self._couple(self._transformer.inverse, "y", y)
 
     def _couple(
-        self, tau: Callable[[Array, Array], tuple[Array, Array]], value: Array
+        self, tau: Callable[[Array, Array], tuple[Array, Array]], name: str, value: Array
     ) -> tuple[Array, Array]:
-        value = checks.event("event", value, self._kept.size + self._transformed.size)
+        value = checks.event(name, value, self._kept.size + self._transformed.size)
         params = self._network(value[..., self._kept])
         transformed, log_derivative = tau(value[..., self._transformed], params)
         whole = jnp.broadcast_to(value, (*transformed.shape[:-1], value.shape[-1]))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.conditioners import parameters
-from hkflows.transformers import RationalQuadratic, Transformer
+from hkflows.transformers import RationalQuadratic, Transformer, check_transformer
 
 Array = jax.Array
 
@@ -26,6 +26,7 @@ class Elementwise(distrax.Bijector):
 
     def __init__(self, event_size: int, transformer: Transformer, *, context: Array | None = None):
         super().__init__(event_ndims_in=1)
+        check_transformer(transformer)
         shape = (checks.positive_int("event_size", event_size), transformer.num_params)
         self._params = parameters("elementwise", shape, context)
         self._transformer = transformer

@@ -25,7 +25,7 @@ class Permutation(distrax.Bijector):
 
     def __init__(self, permutation: Sequence[int] | np.ndarray):
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
-        indices = degrees.permutation("permutation", permutation)
+        indices = degrees.permutation("permutation", checks.concrete("permutation", permutation))
         self._permutation = np.asarray(indices)
         self._inverse = np.argsort(indices)
 
@@ -42,12 +42,12 @@ class Permutation(distrax.Bijector):
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and zeros, `[...]`."""
-        return self._take(x, self._permutation)
+        return self._take("x", x, self._permutation)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and zeros, `[...]`."""
-        return self._take(y, self._inverse)
+        return self._take("y", y, self._inverse)
 
-    def _take(self, value: Array, indices: Array | np.ndarray) -> tuple[Array, Array]:
-        value = checks.event("event", value, self._permutation.shape[-1])
+    def _take(self, name: str, value: Array, indices: Array | np.ndarray) -> tuple[Array, Array]:
+        value = checks.event(name, value, self._permutation.shape[-1])
         return value[..., indices], jnp.zeros(value.shape[:-1], value.dtype)

@@ -46,5 +46,5 @@ def forward_and_score(
         return bijector.forward_and_score(x, score)
     y, log_det = bijector.forward_and_log_det(x)
     _, pullback = jax.vjp(bijector.inverse_and_log_det, y)
-    (score,) = pullback((score, jnp.ones_like(log_det)))
+    (score,) = pullback((score.astype(y.dtype), jnp.ones_like(log_det)))
     return y, log_det, score

@@ -50,13 +50,14 @@ class TriangularAffine(distrax.Bijector):
         y = checks.event("y", y, self._lower.shape[-1])
         norm = self._row_norms()
         mixed, log_scale = END.inverse(y, self._shift_and_scale)
+        b = norm * mixed
+        # All events that share a matrix are rows of one solve, x L^T = b.
+        contexts = self._lower.shape[:-2]
+        rows = jnp.moveaxis(b.reshape(-1, *contexts, b.shape[-1]), 0, -2)
         x = jax.lax.linalg.triangular_solve(
-            jnp.broadcast_to(self._lower, (*mixed.shape, mixed.shape[-1])),
-            (norm * mixed)[..., None],
-            left_side=True,
-            lower=True,
-            unit_diagonal=True,
-        )[..., 0]
+            self._lower.astype(b.dtype), rows, lower=True, transpose_a=True, unit_diagonal=True
+        )
+        x = jnp.moveaxis(x, -2, 0).reshape(b.shape)
         return x, jnp.sum(log_scale + jnp.log(norm), axis=-1)
 
     def _row_norms(self) -> Array:

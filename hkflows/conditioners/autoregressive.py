@@ -41,6 +41,11 @@ class TracedNetwork:
         """The dtype of the network's input."""
         return self.function.program.in_dtype
 
+    def astype(self, dtype: jnp.dtype) -> "TracedNetwork":
+        """Returns the network itself: it was traced in its own dtype, and keeps it."""
+        del dtype
+        return self
+
     def __call__(self, u: Array) -> Array:
         """Returns the transformer parameters `[..., D, P]` at `u`, shape `[..., D]`."""
         return self.function(u)
@@ -65,7 +70,7 @@ class Autoregressive:
 
     function: VectorFunction
     event_size: int
-    order: degrees.Order = "natural"
+    order: degrees.Order = dataclasses.field(default="natural", kw_only=True)
 
     def network(self, num_params: int, context: Array | None = None) -> TracedNetwork:
         """Visits the callable once, and returns it at its parameters.

@@ -31,7 +31,7 @@ class MLP(hk.Module):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        self.hidden_sizes = tuple(checks.positive_int("hidden_sizes", h) for h in hidden_sizes)
+        self.hidden_sizes = checks.positive_ints("hidden_sizes", hidden_sizes)
         self.activation = activation
 
     def __call__(self, z: Array) -> Array:

@@ -23,11 +23,12 @@ class MADE(hk.Module):
 
     Args:
         event_size: D.
-        hidden_sizes: widths of the hidden layers; none gives a linear network.
+        hidden_sizes: widths of the hidden layers; none gives a linear network. Layers narrower than
+            D leave some dimensions unseen by some others.
         order: "natural", "reverse", or a permutation of 0..D-1 whose `k`-th entry is the dimension
             that comes `k`-th: `order[0]` sees the context alone, `order[1]` sees `order[0]` too.
-        activation: the function between the layers. A module-level function, not a fresh lambda:
-            it is compared between builds.
+        activation: the element-wise function between the layers. A module-level function, not a
+            fresh lambda: it is compared between builds.
         residual: whether each hidden layer after the first adds to its input; all hidden widths
             must then be equal.
         name: the Haiku name of the module.
@@ -50,7 +51,7 @@ class MADE(hk.Module):
     ):
         super().__init__(name=name)
         self.event_size = checks.positive_int("event_size", event_size)
-        self.hidden_sizes = tuple(checks.positive_int("hidden_sizes", h) for h in hidden_sizes)
+        self.hidden_sizes = checks.positive_ints("hidden_sizes", hidden_sizes)
         self.order = degrees.resolve_order(event_size, order)
         self.activation = activation
         self.residual = residual
@@ -76,6 +77,8 @@ class MADE(hk.Module):
             ValueError: if `context` has no dimension.
         """
         context = checks.context(context)
+        if context is None:
+            weights.check_unused("w_context", self.module_name)
         conditional = context is not None
         inputs = degrees.input_degrees(self.order)
         hidden = [

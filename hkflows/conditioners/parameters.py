@@ -15,6 +15,7 @@ class _Parameters(hk.Module):
     def __call__(self, shape: tuple[int, ...], context: Array | None) -> Array:
         bias = weights.zero_bias("b", shape)
         if context is None:
+            weights.check_unused("w", self.module_name)
             return bias
         slope = context @ weights.zero_weight("w", (context.shape[-1], bias.size))
         return bias + slope.reshape(*context.shape[:-1], *shape)

@@ -1,7 +1,8 @@
 """Any Haiku callable as a value: visited once, then a pure program and its arrays."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import haiku as hk
 import jax
@@ -16,12 +17,14 @@ class Program:
     """A traced function of one vector. Two programs are equal if they read the same.
 
     The comparison is what lets two builds of a flow share one compilation: a Haiku callable may be
-    a fresh lambda at every build, its trace is the same text.
+    a fresh lambda at every build, its trace is the same text. Where the text does not tell all, as
+    with callbacks and custom reverse-mode rules, a program equals itself alone.
     """
 
     def __init__(self, closed: jax.extend.core.ClosedJaxpr):
         self._jaxpr = closed.jaxpr
         self._text = str(closed.jaxpr)
+        self._tells_all = not any(word in self._text for word in ("callback", "custom_vjp"))
         self.in_dtype = closed.in_avals[-1].dtype
         self.out_shape = closed.out_avals[0].shape
 
@@ -32,7 +35,9 @@ class Program:
         return result
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Program) and self._text == other._text
+        if not isinstance(other, Program) or not self._tells_all:
+            return self is other
+        return self._text == other._text
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -86,41 +91,60 @@ def trace(conditioner: VectorFunction, in_size: int, context: Array | None) -> T
     """
     context_size = 0 if context is None else context.shape[-1]
     z = jnp.zeros(in_size + context_size)
-    values: dict[str, Array] = {}
+    names: dict[str, None] = {}  # in the order in which they are first fetched
 
     def record(getter: Callable, value: Array, entry: hk.GetterContext) -> Array:
-        return values.setdefault(entry.full_name, getter(value))
+        names.setdefault(entry.full_name)
+        return getter(value)
 
     with hk.custom_getter(record):
         result = conditioner(z)
     if not isinstance(result, jax.Array) or not jnp.issubdtype(result.dtype, jnp.floating):
         raise ValueError(f"`conditioner` must return a floating array; got {result!r}.")
 
+    params = hk.get_params()
+    values = [params[module][name] for module, name in _held(names, params)]
     closed = jax.make_jaxpr(lambda values, z: _replay(conditioner, values, z))(
-        list(values.values()), z.astype(result.dtype)
+        values, z.astype(result.dtype)
     )
     consts = tuple(jnp.asarray(const) for const in closed.consts)
-    return Traced(consts, tuple(values.values()), context, Program(closed))
+    return Traced(consts, tuple(values), context, Program(closed))
 
 
 def _replay(conditioner: VectorFunction, values: Sequence[Array], z: Array) -> Array:
-    """Runs `conditioner` as a pure function: its parameters are `values`, in order of creation."""
-    remaining = list(values)
-    outputs: list[Array] = []
+    """Runs `conditioner` as a pure function of its parameters, given in the order of its fetches.
 
-    def hand_out(creator: Callable, *args: object) -> Array:
-        if not remaining:
-            raise ValueError("`conditioner` fetches other parameters when it is called again.")
-        return remaining.pop(0)
+    In a transform of its own the callable may name its modules otherwise, so the names are learned
+    first, from an abstract `init`.
+    """
+    names: dict[str, None] = {}
 
-    def run() -> None:
-        with hk.custom_creator(hand_out):
-            outputs.append(conditioner(z))
+    def record(getter: Callable, value: Array, entry: hk.GetterContext) -> Array:
+        names.setdefault(entry.full_name)
+        return getter(value)
 
-    hk.transform(run).init(None)
-    if remaining:
+    def run() -> Array:
+        with hk.custom_getter(record):
+            return conditioner(z)
+
+    replayed = hk.transform(run)
+    shapes = jax.eval_shape(replayed.init, jax.random.key(0))
+    params: dict[str, dict[str, Array]] = {}
+    for (module, name), value in zip(_held(names, shapes), values, strict=False):
+        params.setdefault(module, {})[name] = value
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(lambda leaf: leaf.shape, shapes):
         raise ValueError(
-            "`conditioner` mixes modules built outside and inside of it under the same names; "
-            "build all of them on one side, or name them apart."
+            "`conditioner` must fetch the same parameters each time that it is called. Modules "
+            "built outside and inside of it may have the same names: build all of them on one "
+            "side, or name them apart."
         )
-    return outputs[0]
+    return replayed.apply(params, None)
+
+
+def _held(names: Iterable[str], params: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Returns the names of which `params` has a value, as modules and names.
+
+    A transform inside of the callable, such as `hk.layer_stack`, fetches under names of its own.
+    """
+    pairs = [(module, name) for module, _, name in (full.rpartition("/") for full in names)]
+    return [(module, name) for module, name in pairs if name in params.get(module, {})]

@@ -34,3 +34,12 @@ def zero_bias(name: str, shape: tuple[int, ...]) -> Array:
 def _weight(name: str, shape: tuple[int, ...], mask: np.ndarray | None, init: Callable) -> Array:
     value = hk.get_parameter(name, shape, dtype=jnp.zeros(()).dtype, init=init)
     return value if mask is None else jnp.where(mask, value, 0)
+
+
+def check_unused(name: str, module: str) -> None:
+    """Raises `ValueError` if there is a weight for a context that is not given."""
+    if name in hk.get_params().get(module, {}):
+        raise ValueError(
+            f"`context` must be given: the parameters have a weight for it, `{module}/{name}`; "
+            "got None."
+        )

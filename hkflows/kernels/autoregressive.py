@@ -98,10 +98,8 @@ def forward_and_score(
     """Returns `v`, `log|det J|` and `J^{-T} (score - d log|det J| / du)`, J the Jacobian at `u`."""
     (v, log_det), pullback = jax.vjp(functools.partial(parallel, tau, network), u)
     (log_det_gradient,) = pullback((jnp.zeros_like(v), jnp.ones_like(log_det)))
-    transposed_solve = jax.linear_transpose(
-        functools.partial(solve_jacobian, tau, network, u), score
-    )
-    (score,) = transposed_solve(score - log_det_gradient)
+    transposed_solve = jax.linear_transpose(functools.partial(solve_jacobian, tau, network, u), u)
+    (score,) = transposed_solve((score - log_det_gradient).astype(u.dtype))
     return v, log_det, score
 
 

@@ -49,8 +49,12 @@ class MaskedMLP:
 
     @property
     def dtype(self) -> jnp.dtype:
-        """The dtype of the weights."""
-        return self.weights[0].dtype
+        """The dtype of the result for an input of no higher precision."""
+        return jnp.result_type(*self.weights, *self.biases)
+
+    def astype(self, dtype: jnp.dtype) -> "MaskedMLP":
+        """Returns the network with weights of another dtype."""
+        return jax.tree.map(lambda array: array.astype(dtype), self)
 
     def hidden(self, u: Array) -> tuple[Array, ...]:
         """Returns `z_1, ..., z_L`, the hidden layers before their activation, at `u`."""

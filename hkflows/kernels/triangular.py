@@ -37,7 +37,7 @@ def invert(tau: Any, network: MaskedMLP, v: Array) -> tuple[Array, Array]:
         u, log_slope = tau.inverse(v, params.T)
         return (u, log_slope), u[None]
 
-    gates = [jnp.zeros((len(bias), 1)) for bias in biases[:-1]]
+    gates = [jnp.zeros((len(bias), 1), v.dtype) for bias in biases[:-1]]
     rows = _degrees_first(network, v)
     u, log_slope = sweep(stairs, biases, gates, unit, solve, rows, residual=network.residual)
     return _batch_first(network, u, v.shape), jnp.sum(log_slope, axis=0).reshape(v.shape[:-1])

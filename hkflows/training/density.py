@@ -6,7 +6,6 @@ from typing import Any
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -57,11 +56,16 @@ class DensityFit:
 
     def condition(self, context: Array) -> FlowDistribution:
         """Returns the fitted distribution given a context, `[..., C]`."""
+        if not self.conditional or context is None:
+            raise ValueError(
+                f"`context` must be given if and only if the fit has one (conditional: "
+                f"{self.conditional}); got {context!r}."
+            )
         return self.flow.apply(self.params, context)
 
     def summary(self) -> str:
         """Returns how the fit went as a table."""
-        rows = {"training loss": f"{self.losses[-1]:.4f} nats a row, last batch"}
+        rows = {"training loss": f"{self.losses[-100:].mean():.4f} nats a row, last 100 steps"}
         if self.validation_losses.size:
             rows["validation loss"] = f"{self.validation_losses.min():.4f} nats a row, best"
         return table(
@@ -96,10 +100,10 @@ def fit_density(
         data: `[N, D]`, finite.
         key: a PRNG key, typed or not, or an integer.
         context: `[N, C]`, or `None`.
-        batch_size: rows a step.
-        num_steps: the most optimiser steps.
-        optimizer: an optax gradient transformation; by default Adam with a cosine schedule and
-            gradient clipping.
+        batch_size: rows a step, by default 256 or as many as there are.
+        num_steps: the most optimiser steps, by default 5,000.
+        optimizer: an optax gradient transformation; by default Adam with a cosine schedule from
+            5e-3 to zero, gradients clipped to norm 10.
         validation_fraction: the fraction of the rows to hold out; with 0 the fit does not stop
             early, and keeps the parameters with the best training loss.
         progress: whether to show a progress bar.
@@ -148,8 +152,8 @@ def fit_density(
         )
         return orders[:, : steps_per_epoch * size].reshape(-1, size)
 
-    def score(params: Any, losses: Array) -> Array:
-        return score_rows(params, *held_out) if num_held_out else jnp.nanmean(losses)
+    def score(params: Any, mean_loss: Array) -> Array:
+        return score_rows(params, *held_out) if num_held_out else mean_loss
 
     result = minimise(
         loss,
@@ -197,7 +201,9 @@ def _check_data(data: Array, context: Array | None) -> list[Array]:
 def _check_size(flow: hk.Transformed, params: Any, train: list[Array]) -> None:
     """Raises `ValueError` where the flow does not fit the data."""
     q = flow.apply(params, *(array[:1] for array in train[1:]))
-    if q.event_shape != train[0].shape[1:]:
+    batch_shape = (1,) if len(train) > 1 else ()
+    if q.event_shape != train[0].shape[1:] or q.batch_shape != batch_shape:
         raise ValueError(
-            f"`flow` must have event shape {train[0].shape[1:]}, as the data; got {q.event_shape}."
+            f"`flow` must have event shape {train[0].shape[1:]}, as the data, and a batch of its "
+            f"context alone, {batch_shape} for one row; got {q.event_shape} and {q.batch_shape}."
         )

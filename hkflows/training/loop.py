@@ -1,6 +1,7 @@
 """The training loop: optax steps scanned on the device, the host asked once a chunk."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from tqdm.auto import tqdm
 Array = jax.Array
 Params = Any
 
-# So many non-finite steps in a row end a fit; each of them leaves the parameters as they were.
+# So many non-finite steps in a row, at the end of a chunk, end a fit; each of them leaves the
+# parameters as they were.
 MAX_NONFINITE_STEPS = 20
 
 
@@ -61,11 +63,16 @@ def minimise(
         chunk_steps: steps between two visits of the host.
         inputs: maps a key and the numbers of a chunk's steps, `[chunk_steps]`, to a pytree with one
             step's input in each row.
-        score: maps the parameters after a chunk and the chunk's finite losses, NaN elsewhere, to
-            the scalar by which parameters are kept; lower is better.
+        score: maps the parameters after a chunk and the chunk's mean loss (over its finite steps;
+            infinite if they are the fewer) to the scalar by which those parameters are kept; lower
+            is better.
         patience: chunks without a better score after which to stop; `None` for never.
         progress: whether to show a progress bar.
     """
+    if not callable(getattr(optimizer, "init", None)):
+        raise ValueError(
+            f"`optimizer` must be an optax gradient transformation; got {optimizer!r}."
+        )
     # A step with a non-finite gradient changes nothing: not even after many in a row, which is for
     # the host to notice.
     optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=np.iinfo(np.int32).max)
@@ -92,8 +99,10 @@ def minimise(
         (params, opt_state), losses = jax.lax.fori_loop(
             0, steps, body, ((params, opt_state), losses)
         )
-        finite = jnp.where(jnp.isfinite(losses), losses, jnp.nan)
-        report = losses, score(params, finite), opt_state.notfinite_count, opt_state.total_notfinite
+        finite = jnp.isfinite(losses)
+        count = jnp.sum(finite)
+        mean = jnp.where(2 * count >= steps, jnp.sum(losses, where=finite) / count, jnp.inf)
+        report = losses, score(params, mean), opt_state.notfinite_count, opt_state.total_notfinite
         return params, opt_state, report
 
     opt_state = optimizer.init(params)
@@ -144,6 +153,11 @@ def check_flow(flow: hk.Transformed) -> hk.Transformed:
         raise ValueError(
             "`flow` must be an `hk.Transformed` that builds a `FlowDistribution`, such as "
             f"`hkflows.flows.nsf(event_size)`; got {flow!r}."
+        )
+    if "rng" in inspect.signature(flow.apply).parameters:
+        raise ValueError(
+            "`flow` must build its distribution without a random key: wrap it in "
+            "`hk.without_apply_rng`."
         )
     return flow
 

@@ -59,11 +59,12 @@ class PosteriorFit:
 
         Args:
             key: a PRNG key, typed or not, or an integer.
-            n: the number of draws.
+            n: the number of draws, at least one.
 
         Returns:
             What `target.constrain` gives, with a leading axis of size `n` on every leaf.
         """
+        checks.positive_int("n", n)
         z = self.distribution.sample(seed=checks.prng_key("key", key), sample_shape=(n,))
         return jax.vmap(self.target.constrain)(z)
 
@@ -76,6 +77,7 @@ class PosteriorFit:
             "log evidence": f"{d.log_evidence:.3f} nats",
             "Pareto k-hat": khat,
             "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
+            "zero-density draws": str(d.num_zero),
             "non-finite draws": str(d.num_nonfinite),
             "skipped steps": f"{self.num_skipped} of {self.losses.size}",
             "ended because": self.stop_reason,
@@ -105,10 +107,10 @@ def fit_posterior(
         key: a PRNG key, typed or not, or an integer.
         flow: the flow, as `hk.Transformed`; by default an affine `hkflows.flows.iaf` with smooth
             activations.
-        num_steps: the number of optimiser steps.
-        num_samples: draws a step.
-        optimizer: an optax gradient transformation; by default Adam with a cosine schedule and
-            gradient clipping.
+        num_steps: the number of optimiser steps, by default 3,000.
+        num_samples: draws a step, by default 128.
+        optimizer: an optax gradient transformation; by default Adam with a cosine schedule from
+            5e-3 to zero, gradients clipped to norm 10.
         estimator: "total" or "path", see `hkflows.elbo.negative_elbo`; by default "total" for the
             first half of the steps and "path" for the second. Far from the posterior the path
             gradient is the noisier one, close to it its noise vanishes.
@@ -122,6 +124,11 @@ def fit_posterior(
             flow as it starts.
     """
     start = time.perf_counter()
+    if not isinstance(target, Target):
+        raise ValueError(
+            "`target` must be a `hkflows.Target`, such as `hkflows.Target.from_log_joint(...)` "
+            f"gives; got {target!r}."
+        )
     num_steps = NUM_STEPS if num_steps is None else checks.positive_int("num_steps", num_steps)
     num_samples = (
         NUM_SAMPLES if num_samples is None else checks.positive_int("num_samples", num_samples)
@@ -158,7 +165,7 @@ def fit_posterior(
         num_steps=num_steps,
         chunk_steps=CHUNK_STEPS,
         inputs=lambda key, steps: (jax.random.split(key, len(steps)), steps),
-        score=lambda params, losses: jnp.nanmean(losses),
+        score=lambda params, mean_loss: mean_loss,
         patience=None,
         progress=progress,
     )

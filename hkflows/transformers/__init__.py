@@ -1,7 +1,14 @@
 """Scalar maps: what happens to one dimension, given its parameters."""
 
 from hkflows.transformers.affine import Additive, Affine
-from hkflows.transformers.base import Inverted, Transformer
+from hkflows.transformers.base import Inverted, Transformer, check_transformer
 from hkflows.transformers.rational_quadratic import RationalQuadratic
 
-__all__ = ["Additive", "Affine", "Inverted", "RationalQuadratic", "Transformer"]
+__all__ = [
+    "Additive",
+    "Affine",
+    "Inverted",
+    "RationalQuadratic",
+    "Transformer",
+    "check_transformer",
+]

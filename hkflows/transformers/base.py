@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from typing import Any
 
 import jax
 
@@ -44,6 +45,14 @@ class Transformer(abc.ABC):
         Returns:
             `x` with `tau(x; params) = y` and `log dx/dy` (nats), each `[...]`.
         """
+
+
+def check_transformer(value: Any) -> None:
+    """Raises `ValueError` unless `value` is a transformer."""
+    if not isinstance(value, Transformer):
+        raise ValueError(
+            f"`transformer` must be a transformer such as `hkflows.Affine()`; got {value!r}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Any Haiku callable as a conditioner: what Haiku computes, registered as Haiku names it."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+
+import hkflows as hkf
+from hkflows.conditioners.traced import trace
+
+
+def in_a_loop(z):
+    layer = hk.Linear(z.size)
+    return hk.fori_loop(0, 3, lambda _, h: jnp.tanh(layer(h)), z)
+
+
+CALLABLES = {
+    "module": lambda: hk.nets.MLP([8, 4]),
+    "lambda": lambda: lambda z: hk.nets.MLP([8, 4])(z),
+    "sequential": lambda: hk.Sequential([hk.Linear(5), jax.nn.gelu, hk.LayerNorm(-1, True, True)]),
+    "remat": lambda: hk.remat(lambda z: hk.Linear(4)(z)),
+    "loop": lambda: in_a_loop,
+    "init_branch": lambda: lambda z: hk.Linear(2)(z) * (0.0 if hk.running_init() else 1.0),
+    "closure": lambda: lambda z: hk.Linear(3)(z) + jnp.arange(3.0),
+}
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_trace_computes_what_haiku_does(name):
+    """Also inside of a module, where names have a prefix; and two traces are equal."""
+
+    class Outer(hk.Module):
+        def __call__(self, z):
+            return CALLABLES[name]()(z)
+
+        @hk.name_like("__call__")
+        def traced(self, z):
+            return trace(CALLABLES[name](), 4, None)(z)
+
+    theirs = hk.without_apply_rng(hk.transform(lambda z: Outer()(z)))
+    ours = hk.without_apply_rng(hk.transform(lambda z: Outer().traced(z)))
+    z = jnp.asarray([0.1, -0.2, 0.3, 2.0])
+    params = zoo.random_params(ours, z)
+    by_haiku = theirs.init(jax.random.key(0), z)
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, by_haiku)
+    np.testing.assert_allclose(ours.apply(params, z), theirs.apply(params, z), atol=1e-5)
+
+    build = hk.without_apply_rng(hk.transform(lambda: trace(CALLABLES[name](), 4, None)))
+    params = build.init(jax.random.key(0))
+    first, second = build.apply(params), jax.jit(build.apply)(params)
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+
+
+def test_programs_that_their_text_does_not_tell_apart_differ():
+    def program(factor):
+        def conditioner(z):
+            shape = jax.ShapeDtypeStruct(z.shape, z.dtype)
+            return jax.pure_callback(lambda z: factor * z, shape, z, vmap_method="sequential")
+
+        return hk.transform(lambda: trace(conditioner, 2, None).program).apply({}, None)
+
+    once = program(1.0)
+    assert once == once
+    assert once != program(5.0)
+
+
+def test_a_shared_network_stays_shared():
+    def build():
+        net = hk.nets.MLP([4])
+        mask = np.asarray([True, False])
+        return hkf.Chain([hkf.Coupling(net, mask=mask), hkf.Coupling(net, mask=~mask)])
+
+    params = hk.transform(build).init(jax.random.key(0))
+    assert set(params) == {"mlp/~/linear_0", "coupling_readout", "coupling_readout_1"}
