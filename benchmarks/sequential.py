@@ -235,12 +235,25 @@ def benchmark(library: str, event_size: int, repeats: int, gradients: bool) -> d
     }
 
 
+def time_ratio(first: Callable, second: Callable, *args: Any, repeats: int) -> float:
+    """Returns the median time of one function over that of another, their calls interleaved."""
+    compiled = [jax.jit(function).lower(*args).compile() for function in (first, second)]
+    seconds: list[list[float]] = [[], []]
+    for _ in range(1 + repeats):
+        for function, times in zip(compiled, seconds, strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(function(*args))
+            times.append(time.perf_counter() - start)
+    one, other = (statistics.median(times[1:]) for times in seconds)
+    return one / other
+
+
 def path_against_total(repeats: int) -> float:
     """Returns the time of a path ELBO gradient over that of a total one: 4-layer IAF, D = 64."""
     flow = hkf.flows.iaf(64, num_layers=4, hidden_sizes=[256, 256])
     params = perturb(flow.init(jax.random.key(0)))
 
-    def run(estimator: hkf.elbo.Estimator) -> float:
+    def gradient(estimator: hkf.elbo.Estimator) -> Callable:
         def loss(params: Any, seed: Array) -> Array:
             return hkf.elbo.negative_elbo(
                 flow.apply(params),
@@ -250,9 +263,19 @@ def path_against_total(repeats: int) -> float:
                 estimator=estimator,
             )[0]
 
-        return measure(jax.grad(loss), params, jax.random.key(3), repeats=repeats)["run"]
+        return jax.grad(loss)
 
-    return run("path") / run("total")
+    args = params, jax.random.key(3)
+    return time_ratio(gradient("path"), gradient("total"), *args, repeats=repeats)
+
+
+def parallel_against_tfp(event_size: int, repeats: int) -> float:
+    """Returns the time of our parallel direction over that of TFP's, on equal networks."""
+    width, batch = SIZES[event_size]
+    flows = [LIBRARIES[library](event_size, width) for library in ("hkflows", "tfp")]
+    value = jax.random.normal(jax.random.key(2), (batch, event_size))
+    ours, theirs = (functools.partial(flow.parallel, flow.params) for flow in flows)
+    return time_ratio(ours, theirs, value, repeats=5 * repeats)
 
 
 def main(sizes: list[int], libraries: list[str], repeats: int, json_path: str | None) -> None:
@@ -293,6 +316,11 @@ def main(sizes: list[int], libraries: list[str], repeats: int, json_path: str | 
     if "hkflows" in libraries:
         report["path / total"] = path_against_total(repeats)
         print(f"\npath / total ELBO gradient, 4-layer IAF: {report['path / total']:.2f}")
+    if {"hkflows", "tfp"} <= set(libraries):
+        ratios = {event_size: parallel_against_tfp(event_size, repeats) for event_size in sizes}
+        report["parallel, hkflows / tfp"] = ratios
+        text = ", ".join(f"D = {size}: {ratio:.2f}" for size, ratio in ratios.items())
+        print(f"parallel direction, hkflows / tfp, calls interleaved: {text}")
     if json_path is not None:
         with open(json_path, "w") as file:
             json.dump(report, file, indent=1)
