@@ -107,10 +107,15 @@ def test_context_matters_and_batches(case):
     np.testing.assert_allclose(batch[1], jnp.stack([log_det for _, log_det in alone]), atol=1e-5)
 
 
-@pytest.mark.parametrize("case", zoo.cases(sizes=(2,)), ids=str)
-def test_a_fresh_flow_is_the_identity_up_to_its_fixed_links(case):
-    if case.name in ("permutation", "chain", "foreign_chain"):
-        pytest.skip("has a link that is not trained")
+TRAINED = [
+    case
+    for case in zoo.cases(sizes=(2,))
+    if case.name not in ("permutation", "chain", "foreign_chain")  # these have links that are not
+]
+
+
+@pytest.mark.parametrize("case", TRAINED, ids=str)
+def test_a_fresh_flow_is_the_identity(case):
     bijector = case.transformed.apply(
         case.transformed.init(jax.random.key(0), case.context()), case.context()
     )
