@@ -75,7 +75,7 @@ def inverse(y: Array, params: Array, num_bins: int, bound: float) -> tuple[Array
     c = bin_.slope_0 + bin_.slope_1 - 2.0 * s
     a = s - bin_.slope_0 + c * r
     b = bin_.slope_0 - c * r
-    # At the root the discriminant is (dq/dt-weighted slope)^2 > 0; only rounding can make it less.
+    # The discriminant is (2 a t + b)^2 at the root, positive; only rounding can make it less.
     root = jnp.sqrt(jnp.maximum(b**2 + 4.0 * a * s * r, jnp.finfo(y.dtype).tiny))
     rising = b >= 0.0
     t = jnp.where(

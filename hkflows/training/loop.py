@@ -141,9 +141,9 @@ def minimise(
     )
 
 
-def default_optimizer(num_steps: int, peak: float = 5e-3) -> optax.GradientTransformation:
-    """Returns Adam with a cosine schedule to zero and the gradient's norm clipped at 10."""
-    schedule = optax.cosine_decay_schedule(peak, num_steps)
+def default_optimizer(num_steps: int) -> optax.GradientTransformation:
+    """Returns Adam with a cosine schedule from 5e-3 to zero, gradients clipped to norm 10."""
+    schedule = optax.cosine_decay_schedule(5e-3, num_steps)
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
 
 
