@@ -42,6 +42,27 @@ def positive_float(name: str, value: Any) -> float:
     return float(value)
 
 
+def finite_float(name: str, value: Any) -> float:
+    """Returns `value` as a finite `float`, or raises `ValueError`."""
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if not number or isinstance(value, bool) or not np.isfinite(value):
+        raise ValueError(f"`{name}` must be a finite number; got {value!r}.")
+    return float(value)
+
+
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raises `ValueError` if `value` is none of the `choices`."""
+    if value not in choices:
+        expected = " or ".join(f'"{choice}"' for choice in choices)
+        raise ValueError(f"`{name}` must be {expected}; got {value!r}.")
+
+
+def function(name: str, value: Any) -> None:
+    """Raises `ValueError` if `value` cannot be called."""
+    if not callable(value):
+        raise ValueError(f"`{name}` must be a function; got {value!r}.")
+
+
 def floating(name: str, value: Any) -> Array:
     """Returns `value` as an array of a floating dtype, or raises `ValueError`."""
     value = jnp.asarray(value)

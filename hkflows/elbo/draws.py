@@ -1,0 +1,96 @@
+"""Log-weights of draws: each draw has a key of its own, so that chunks change nothing."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from hkflows import checks
+from hkflows.elbo.path import sample_and_path_log_prob, sample_and_score, through_the_draw
+
+Array = jax.Array
+LogDensity = Callable[[Array], Array]
+Aux = dict[str, Array]
+T = TypeVar("T")
+
+
+def over_draws(
+    one_draw: Callable[[Any, LogDensity, Array], T],
+    q: Any,
+    log_density: LogDensity,
+    *,
+    seed: Array | int,
+    num_samples: int,
+    chunk_size: int | None,
+) -> T:
+    """Maps `one_draw(q, log_density, key)` over the keys of S draws.
+
+    Args:
+        one_draw: what to make of one draw; one of the functions below, or alike.
+        q: a distribution.
+        log_density: maps `q.batch_shape + q.event_shape` to `q.batch_shape`.
+        seed: a PRNG key, typed or not, or an integer.
+        num_samples: S.
+        chunk_size: if given, at most so many draws are in memory at a time, those of the backward
+            pass included, which computes them again.
+
+    Returns:
+        The results, with a leading axis of size S.
+
+    Raises:
+        ValueError: if an argument is off.
+    """
+    num_samples = checks.positive_int("num_samples", num_samples)
+    if isinstance(q, type) or not hasattr(q, "sample_and_log_prob"):
+        raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
+    keys = jax.random.split(checks.prng_key("seed", seed), num_samples)
+
+    def draw(key: Array) -> T:
+        return one_draw(q, log_density, key)
+
+    if chunk_size is None:
+        return jax.vmap(draw)(keys)
+    chunk_size = checks.positive_int("chunk_size", chunk_size)
+    return jax.lax.map(jax.checkpoint(draw), keys, batch_size=chunk_size)
+
+
+def total_log_weight(q: Any, log_density: LogDensity, key: Array) -> Array:
+    """Returns `log w(y)` of a draw, `[*batch_shape]`, with all of its derivative."""
+    return log_weight(log_density, *q.sample_and_log_prob(seed=key))
+
+
+def path_log_weight(q: Any, log_density: LogDensity, key: Array) -> Array:
+    """Returns `log w(y)` of a draw, `[*batch_shape]`, without the score of the parameters of q."""
+    return log_weight(log_density, *sample_and_path_log_prob(q, seed=key))
+
+
+def split_log_weight(q: Any, log_density: LogDensity, key: Array) -> tuple[Array, Array]:
+    """Returns the log-weight of a draw with its derivative in two parts.
+
+    With `phi` the parameters of `q` and `theta` those that `log_density` closes over, the
+    derivative of `path_log_weight` is
+
+        d log p_theta(y)/d theta   +   (d log w/dy) (dy/d phi),
+
+    and an objective may weigh the two differently.
+
+    Returns:
+        `log w(y)`, `[*batch_shape]`, with the first part for its derivative; and zero,
+        `[*batch_shape]`, with the second for its.
+    """
+    y, log_q, score = sample_and_score(q, seed=key)
+    log_w, pullback = jax.vjp(lambda y: log_weight(log_density, y, log_q), jax.lax.stop_gradient(y))
+    (slope,) = pullback(jnp.ones_like(log_w))
+    return log_w, through_the_draw(slope - score, y, log_w.ndim)
+
+
+def log_weight(log_density: LogDensity, y: Array, log_q: Array) -> Array:
+    """Returns `log p(y) - log q(y)`, `[*batch_shape]`, or raises `ValueError` for another shape."""
+    log_p = log_density(y)
+    if jnp.shape(log_p) != log_q.shape:
+        raise ValueError(
+            f"`log_density` must map draws of shape {y.shape} to shape {log_q.shape}; "
+            f"it returned {jnp.shape(log_p)}."
+        )
+    return log_p - log_q
