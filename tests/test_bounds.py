@@ -143,7 +143,7 @@ def test_dreg_has_the_expectation_of_the_total_gradient(alpha):
     np.testing.assert_allclose(dreg_model, total_model, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0])
 def test_dreg_varies_less_near_the_optimum_and_not_at_all_there(alpha):
     settings = {"alpha": alpha, "num_samples": 16, "seeds": 500}
     for offset, share in ((0.0, 1e-8), (0.05, 0.2)):

@@ -1,5 +1,7 @@
 """Bad input at the public boundary: an error that names the argument."""
 
+import functools
+
 import distrax
 import haiku as hk
 import jax
@@ -119,25 +121,53 @@ def test_base_batch_that_would_share_noise():
         hkf.FlowDistribution(base, case.transformed.apply(case.params(), contexts))
 
 
+OBJECTIVES = {
+    "negative_elbo": hkf.elbo.negative_elbo,
+    "path": functools.partial(hkf.elbo.negative_elbo, estimator="path"),
+    "importance_weighted_elbo": hkf.elbo.importance_weighted_elbo,
+    "renyi_bound": functools.partial(hkf.elbo.renyi_bound, alpha=0.5, estimator="dreg"),
+    "forward_kl": hkf.elbo.forward_kl,
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize(
     ("argument", "change"),
     [
+        ("q", {"q": distrax.Normal}),
         ("log_density", {"log_density": lambda y: y}),
-        ("estimator", {"estimator": "score"}),
         ("num_samples", {"num_samples": 0}),
         ("chunk_size", {"chunk_size": 0}),
         ("seed", {"seed": 1.5}),
     ],
 )
-def test_elbo_names_the_argument(argument, change):
+def test_objectives_name_the_argument(name, argument, change):
     settings = {
+        "q": hkf.standard_normal(2),
         "log_density": lambda y: -jnp.sum(y**2),
         "seed": 0,
         "num_samples": 2,
         **change,
     }
-    with pytest.raises(ValueError, match=f"`{argument}`"):
-        hkf.elbo.negative_elbo(hkf.standard_normal(2), **settings)
+    with pytest.raises(ValueError, match=f"`{argument}` must"):
+        OBJECTIVES[name](**settings)
+
+
+@pytest.mark.parametrize(
+    ("objective", "argument", "value"),
+    [
+        ("negative_elbo", "estimator", "dreg"),
+        ("importance_weighted_elbo", "estimator", "path"),
+        ("renyi_bound", "estimator", "path"),
+        ("renyi_bound", "alpha", float("inf")),
+        ("renyi_bound", "alpha", "1"),
+    ],
+)
+def test_objectives_refuse_estimators_and_orders_they_do_not_know(objective, argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}` must"):
+        OBJECTIVES[objective](
+            hkf.standard_normal(2), jnp.sum, seed=0, num_samples=2, **{argument: value}
+        )
 
 
 def test_a_missing_extra_is_named(monkeypatch):
