@@ -161,7 +161,7 @@ def test_dreg_keeps_its_signal_with_more_draws():
 
     def signal_to_noise(estimator, num_samples):
         gradient, _ = gradients(
-            parameters, alpha=0.0, estimator=estimator, num_samples=num_samples, seeds=20_000
+            parameters, alpha=0.0, estimator=estimator, num_samples=num_samples, seeds=10_000
         )
         location = gradient[:, 0]
         return jnp.abs(location.mean()) / location.std()

@@ -16,9 +16,7 @@ import hkflows as hkf
 DIAGONAL = distrax.MultivariateNormalDiag(jnp.asarray([1.0, -0.5]), jnp.asarray([0.5, 2.0]))
 
 FLOWS = {
-    "mean_field": hkf.flows.mean_field(2),
     "gaussian": hkf.flows.gaussian(2),
-    "nice": hkf.flows.nice(2, num_layers=2, hidden_sizes=[8]),
     "realnvp": hkf.flows.realnvp(2, num_layers=2, hidden_sizes=[8]),
     "iaf": hkf.flows.iaf(2, num_layers=2, hidden_sizes=[8]),
     "maf": hkf.flows.maf(2, num_layers=1, hidden_sizes=[8]),
@@ -125,9 +123,8 @@ def test_path_gradient_is_that_of_a_density_with_fixed_parameters(name):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["iaf", "realnvp"])
-def test_estimators_agree_in_expectation_and_path_varies_less_near_the_optimum(name):
-    flow = FLOWS[name]
+def test_estimators_agree_in_expectation_and_path_varies_less_near_the_optimum():
+    flow = FLOWS["iaf"]
     params = jax.tree.map(lambda leaf: 0.1 * leaf, zoo.random_params(flow))
     target = flow.apply(params)  # close to q below, but not q
     params = jax.tree.map(lambda leaf: leaf + 0.02, params)
@@ -232,32 +229,30 @@ def test_an_autoencoder_in_a_transform(name):
         assert (max(sizes) > 1e-3) == learns
 
 
-def positive_half(y):
-    """The density of DIAGONAL where the first coordinate is positive, zero elsewhere."""
-    return jnp.where(y[..., 0] > 0.0, DIAGONAL.log_prob(y), -jnp.inf)
-
-
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_zero_density_is_allowed_and_other_non_finite_ones_show(name):
-    def run(parameters, log_density):
-        return OBJECTIVES[name](gaussian(*parameters), log_density, seed=0, num_samples=50)
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def run(parameters, elsewhere):
+        return OBJECTIVES[name](
+            gaussian(*parameters),
+            lambda y: jnp.where(y[0] > 0.0, DIAGONAL.log_prob(y), elsewhere),
+            seed=0,
+            num_samples=50,
+        )
 
-    run = jax.jit(jax.value_and_grad(run, has_aux=True), static_argnums=1)
     parameters = jnp.zeros(2), jnp.ones(2)
-    (loss, aux), gradient = run(parameters, positive_half)
-    num_zero = int(jnp.sum(aux["log_weights"] == -jnp.inf))
-    assert 0 < num_zero < 50
+    (loss, aux), gradient = run(parameters, -jnp.inf)
+    assert 0 < int(jnp.sum(aux["log_weights"] == -jnp.inf)) < 50
     if name in ("total", "path"):
         assert loss == jnp.inf  # the ELBO is minus infinity
     else:
-        terms = np.maximum(np.asarray(aux["log_weights"], dtype=np.float64), -1e3)
-        np.testing.assert_allclose(loss, value_by_numpy(name, terms), rtol=1e-4)
+        log_weights = np.maximum(np.asarray(aux["log_weights"], dtype=np.float64), -1e3)
+        np.testing.assert_allclose(loss, value_by_numpy(name, log_weights), rtol=1e-4)
         assert all(np.isfinite(leaf).all() for leaf in gradient)
 
-    for bad in (jnp.nan, jnp.inf):
-        (loss, _), _ = run(
-            parameters, lambda y, bad=bad: jnp.where(y[0] > 1.5, bad, DIAGONAL.log_prob(y))
-        )
+    for elsewhere in (jnp.nan, jnp.inf):
+        (loss, _), _ = run(parameters, elsewhere)
         assert not np.isfinite(loss)
 
 

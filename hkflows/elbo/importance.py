@@ -32,9 +32,12 @@ def importance_weighted_elbo(
         num_samples: S, the number of draws inside the logarithm.
         estimator: "total" differentiates all; with more draws, the signal in the gradient of the
             parameters of `q` decays faster than its noise. "dreg", the doubly reparameterized
-            gradient, has the same expectation without this defect: with self-normalised weights `v`
-            the parameters of `q` get `sum_s v_s^2 (d log w_s/dy_s) (dy_s/d phi)`. Those of
-            `log_density` get `sum_s v_s d log p(y_s)/d theta` from both.
+            gradient, has the same expectation without this defect: with the self-normalised weights
+            `v_s = w_s / sum_r w_r` the parameters of `q` get
+
+                sum_s v_s^2 (d log w_s/dy_s) (dy_s/d phi)
+
+            and those of `log_density` get `sum_s v_s d log p(y_s)/d theta`, as from "total".
         chunk_size: if given, at most so many draws are in memory at a time. The result is the same.
 
     Returns:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.elbo.draws import Aux, LogDensity, over_draws, split_log_weight, total_log_weight
-from hkflows.elbo.evidence import negative_elbo
+from hkflows.elbo.evidence import Estimator, negative_elbo
 
 Array = jax.Array
 BoundEstimator = Literal["total", "dreg"]
@@ -65,16 +65,16 @@ def renyi_bound(
     checks.one_of("estimator", estimator, ("total", "dreg"))
     settings: dict[str, Any] = {"seed": seed, "num_samples": num_samples, "chunk_size": chunk_size}
     if alpha == 1.0:
-        limit: Literal["path", "total"] = "path" if estimator == "dreg" else "total"
+        limit: Estimator = "path" if estimator == "dreg" else "total"
         return negative_elbo(q, log_density, estimator=limit, **settings)
     if estimator == "total":
         log_weights = over_draws(total_log_weight, q, log_density, **settings)
-        bound = _log_power_mean(log_weights, 1.0 - alpha)
+        through_draws: Array | float = 0.0
     else:
         log_weights, moves = over_draws(split_log_weight, q, log_density, **settings)
-        shares = jax.lax.stop_gradient(jax.nn.softmax((1.0 - alpha) * log_weights, axis=0))
-        bound = _log_power_mean(log_weights, 1.0 - alpha)
-        bound += jnp.sum((alpha * shares + (1.0 - alpha) * shares**2) * moves, axis=0)
+        v = jax.lax.stop_gradient(jax.nn.softmax((1.0 - alpha) * log_weights, axis=0))
+        through_draws = jnp.sum((alpha * v + (1.0 - alpha) * v**2) * moves, axis=0)
+    bound = _log_power_mean(log_weights, 1.0 - alpha) + through_draws
     return -jnp.mean(bound), {"log_weights": log_weights}
 
 
