@@ -1,0 +1,170 @@
+"""The first stage of a posterior fit: where to begin, and how wide."""
+
+from collections.abc import Callable
+
+import distrax
+import jax
+import jax.numpy as jnp
+import optax
+
+from hkflows import checks
+from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.targets import Target
+
+Array = jax.Array
+Density = Callable[[Array], Array]
+
+NUM_SEGMENTS = 5
+STEPS_PER_SEGMENT = 50
+LBFGS_MEMORY = 10
+WIDTHS = 10.0 ** jnp.arange(-4.0, 2.25, 0.5)  # of a Gaussian, in units of the segment's scales
+NUM_DRAWS = 16  # to tell the ELBO of one such Gaussian
+MAX_SEARCHES = 100
+SEARCH_SIZE = 1024
+
+
+def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
+    """Finds a Gaussian with independent dimensions that overlaps the posterior.
+
+    L-BFGS climbs the log density. A mode may be a spike that holds no mass, so what is kept is not
+    the end of the climb but, of Gaussians of many widths around every point of its path, the one
+    with the best ELBO. The climb is done in segments. Each starts from the best Gaussian so far, in
+    units of `1 / sqrt(|h_i|)` with `h` the diagonal of the Hessian there, so that parameters in
+    different units of measurement do no harm.
+
+    The climb begins at the best of the origin and 31 points within [-2, 2] of it; if the log
+    density is finite at none of them, at points with coordinates of any sign between 1e-3 and 1e7.
+
+    Args:
+        target: the posterior.
+        key: a PRNG key, typed or not, or an integer.
+
+    Returns:
+        The Gaussian.
+
+    Raises:
+        ValueError: if the log density and its gradient are finite at no point tried.
+
+    References:
+        Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder", arXiv:2108.03782.
+    """
+    point_key, climb_key = jax.random.split(checks.prng_key("key", key))
+    point, value = jax.jit(_finite_point, static_argnums=(0, 1))(
+        target.log_density, target.event_size, point_key
+    )
+    if not jnp.isfinite(value):
+        raise ValueError(
+            "`target.log_density` and its gradient must be finite somewhere near the origin; they "
+            f"are not at any of {32 + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the value "
+            f"is {target.log_density(jnp.zeros_like(point))}."
+        )
+    mean, scale = jax.jit(_climb, static_argnums=0)(target.log_density, point, climb_key)
+    shift_and_scale = distrax.Block(distrax.ScalarAffine(mean, scale), 1)
+    return FlowDistribution(standard_normal(target.event_size), shift_and_scale)
+
+
+def _finite_point(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
+    """Returns the best point found, `[D]`, and its log density, infinite if none is finite."""
+    near_key, far_key = jax.random.split(key)
+    near = jax.random.uniform(near_key, (31, event_size), minval=-2.0, maxval=2.0)
+    near = jnp.concatenate([jnp.zeros((1, event_size)), near])
+
+    def best(points: Array) -> tuple[Array, Array]:
+        values, gradients = jax.vmap(jax.value_and_grad(log_density))(points)
+        usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(gradients), axis=1)
+        values = jnp.where(usable, values, -jnp.inf)
+        index = jnp.argmax(values)
+        return points[index], values[index]
+
+    def search(state: tuple[int, tuple[Array, Array]]) -> tuple[int, tuple[Array, Array]]:
+        count, _ = state
+        keys = jax.random.split(jax.random.fold_in(far_key, count), 3)
+        shape = (SEARCH_SIZE, event_size)
+        magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
+        sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
+        present = jax.random.bernoulli(keys[2], 0.5, shape)
+        return count + 1, best(magnitude * sign * present)
+
+    def missing(state: tuple[int, tuple[Array, Array]]) -> Array:
+        count, (_, value) = state
+        return ~jnp.isfinite(value) & (count < MAX_SEARCHES)
+
+    return jax.lax.while_loop(missing, search, (0, best(near)))[1]
+
+
+def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array]:
+    """Returns the mean and the standard deviations, `[D]` each, of the best Gaussian on the way."""
+    noise = jax.random.normal(key, (NUM_DRAWS, point.shape[0]), point.dtype)
+
+    def elbo(mean: Array, scale: Array) -> Array:
+        """The ELBO of a Gaussian, up to its constant; minus infinity where it is not finite."""
+        values = jax.vmap(log_density)(mean + scale * noise)
+        value = jnp.mean(values) + jnp.sum(jnp.log(scale))
+        return jnp.where(jnp.isfinite(value), value, -jnp.inf)
+
+    def segment(best: tuple[Array, Array, Array, Array], _: None) -> tuple[tuple, None]:
+        mean, unit, *_ = best
+        path = mean + unit * _lbfgs_path(lambda u: log_density(mean + unit * u), point.shape[0])
+
+        def widest(mean: Array) -> tuple[Array, Array]:
+            elbos = jax.vmap(lambda width: elbo(mean, width * unit))(WIDTHS)
+            index = jnp.argmax(elbos)
+            return WIDTHS[index] * unit, elbos[index]
+
+        scales, elbos = jax.lax.map(widest, path)
+        index = jnp.argmax(elbos)
+        better = elbos[index] > best[3]
+        mean, scale, value = jax.tree.map(
+            lambda new, old: jnp.where(better, new, old),
+            (path[index], scales[index], elbos[index]),
+            (mean, best[2], best[3]),
+        )
+        curvature = jnp.abs(_hessian_diagonal(log_density, mean))
+        usable = jnp.isfinite(curvature) & (curvature > 0.0)
+        unit = jnp.where(usable, jax.lax.rsqrt(jnp.where(usable, curvature, 1.0)), unit)
+        return (mean, unit, scale, value), None
+
+    ones = jnp.ones_like(point)
+    start = (point, ones, ones, jnp.asarray(-jnp.inf, point.dtype))
+    (mean, _, scale, _), _ = jax.lax.scan(segment, start, None, length=NUM_SEGMENTS)
+    return mean, scale
+
+
+def _lbfgs_path(log_density: Density, event_size: int) -> Array:
+    """Returns the points that L-BFGS visits from the origin, `[STEPS_PER_SEGMENT + 1, D]`."""
+    optimizer = optax.lbfgs(memory_size=LBFGS_MEMORY)
+
+    def loss(u: Array) -> Array:
+        return -log_density(u)
+
+    value_and_grad = optax.value_and_grad_from_state(loss)
+
+    def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple, Array]:
+        u, state = carry
+        value, gradient = value_and_grad(u, state=state)
+        updates, new_state = optimizer.update(
+            gradient, state, u, value=value, grad=gradient, value_fn=loss
+        )
+        moved = optax.apply_updates(u, updates)
+        finite = jnp.all(jnp.isfinite(moved))
+        carry = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old), (moved, new_state), (u, state)
+        )
+        return carry, carry[0]
+
+    origin = jnp.zeros(event_size)
+    _, path = jax.lax.scan(
+        step, (origin, optimizer.init(origin)), None, length=STEPS_PER_SEGMENT
+    )
+    return jnp.concatenate([origin[None], path])
+
+
+def _hessian_diagonal(log_density: Density, z: Array) -> Array:
+    """Returns the diagonal of the Hessian, `[D]`, a product with a unit vector for each entry."""
+    gradient = jax.grad(log_density)
+
+    def entry(index: Array) -> Array:
+        unit = jax.nn.one_hot(index, z.shape[0], dtype=z.dtype)
+        return jax.jvp(gradient, (z,), (unit,))[1][index]
+
+    return jax.lax.map(entry, jnp.arange(z.shape[0]), batch_size=min(z.shape[0], 64))
