@@ -50,14 +50,13 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
     if not isinstance(joint, tfd.JointDistribution):
         raise ValueError(f"`joint` must be a TFP joint distribution; got {joint!r}.")
     pinned = _pin(joint, observed)
-    structure = jax.tree.structure(pinned.dtype)
-    if not structure.num_leaves:
+    if not jax.tree.leaves(pinned.dtype):
         raise ValueError("`observed` must leave at least one part of `joint` latent; it has all.")
     for name, part in _latent_parts(joint, observed):
         tfp_bijector(f"joint[{name!r}]", part)
     bijector = pinned.experimental_default_event_space_bijector()
-    event_shapes = bijector.inverse_event_shape(pinned.event_shape)
-    shapes = [tuple(shape) for shape in structure.flatten_up_to(event_shapes)]
+    event_shapes, structure = jax.tree.flatten(bijector.inverse_event_shape(pinned.event_shape))
+    shapes = [tuple(shape) for shape in event_shapes]
 
     def parts(z: Array) -> Any:
         return jax.tree.unflatten(structure, unflatten(z, shapes))
