@@ -1,5 +1,6 @@
 """Supports from bijectors and from distributions."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,11 @@ from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows import supports
 from hkflows.supports import Support
+
+
+def _simplices(*shape: int) -> Support:
+    return Support(tfb.IteratedSigmoidCentered(), (*shape[:-1], shape[-1] - 1))
+
 
 # Supports that the shape of a value tells.
 _BY_CLASS: tuple[tuple[Any, Callable[..., Support]], ...] = (
@@ -26,15 +32,21 @@ _BY_CLASS: tuple[tuple[Any, Callable[..., Support]], ...] = (
     ),
     (distrax.Gamma, supports.positive),
     (distrax.Beta, supports.unit_interval),
-    (
-        distrax.Dirichlet,
-        lambda *shape: Support(tfb.IteratedSigmoidCentered(), (*shape[:-1], shape[-1] - 1)),
-    ),
-    (distrax.VonMises, supports.circle),
+    ((distrax.Dirichlet, tfd.Dirichlet, tfd.RelaxedOneHotCategorical), _simplices),
+    ((distrax.VonMises, tfd.VonMises), supports.circle),
 )
 
-# TFP's own bijector reaches only the part of the sphere whose coordinates are all positive.
-_SPHERES = (tfd.VonMisesFisher, tfd.SphericalUniform, tfd.PowerSpherical)
+# Those whose own bijector of TFP is of no use.
+_WITHOUT = (
+    tfd.Deterministic,
+    tfd.VonMisesFisher,  # it reaches only where all coordinates are positive
+    tfd.SphericalUniform,
+    tfd.PowerSpherical,
+    tfd.WishartTriL,  # it reaches only diagonals, of the Cholesky factor, above log 2
+    tfd.WishartLinearOperator,
+    tfd.LKJ,  # its Jacobian is that of covariance matrices; CholeskyLKJ is fine
+    tfd.ExpRelaxedOneHotCategorical,  # its Jacobian is off by that of `tfp_excess`
+)
 
 _WAY_OUT = "give `hkflows.supports.Support(bijector, shape)` with its unconstrained shape."
 
@@ -79,8 +91,9 @@ def _of_tfp(name: str, distribution: tfd.Distribution) -> Support:
             "For a joint distribution there is `hkflows.Target.from_tfp`."
         )
     shape = (*distribution.batch_shape, *distribution.event_shape)
-    if isinstance(_innermost(distribution), tfd.VonMises):
-        return supports.circle(*shape)  # TFP's own would cut the circle at pi
+    for classes, support in _BY_CLASS:
+        if isinstance(_innermost(distribution), classes):
+            return support(*shape)  # TFP's own would cut the circle, and see `tfp_excess`
     bijector = tfp_bijector(name, distribution)
     return Support(bijector, tuple(bijector.inverse_event_shape(shape)))
 
@@ -97,10 +110,21 @@ def tfp_bijector(name: str, distribution: tfd.Distribution) -> tfb.Bijector:
     """
     _refuse_discrete(name, distribution)
     bijector = distribution.experimental_default_event_space_bijector()
-    without = (tfd.Deterministic, *_SPHERES)
-    if bijector is None or isinstance(_innermost(distribution), without):
+    if bijector is None or isinstance(_innermost(distribution), _WITHOUT):
         raise _unknown(name, distribution)
     return bijector
+
+
+def tfp_excess(distribution: tfd.Distribution) -> float:
+    """Returns by how much the log-determinant of TFP's bijector is too large (nats).
+
+    Onto the simplex of K components it measures volumes on the simplex itself, which are `sqrt(K)`
+    times those of all components but one, where the densities of a Dirichlet distribution live.
+    """
+    if not isinstance(_innermost(distribution), tfd.Dirichlet | tfd.RelaxedOneHotCategorical):
+        return 0.0
+    shape = (*distribution.batch_shape, *distribution.event_shape)
+    return math.prod(shape[:-1]) * 0.5 * math.log(shape[-1])
 
 
 def _innermost(distribution: tfd.Distribution) -> tfd.Distribution:
@@ -166,7 +190,7 @@ def _refuse_discrete(name: str, distribution: Any) -> None:
 def _unknown(name: str, distribution: Any) -> ValueError:
     return ValueError(
         f"`{name}` must be a continuous distribution of known support; "
-        f"{_class(distribution)} is discrete, or has no bijector onto its support. In "
+        f"{_class(distribution)} is discrete, or has no usable bijector. In "
         f"`hkflows.Target.from_log_joint`, {_WAY_OUT}"
     )
 

@@ -162,6 +162,19 @@ def test_supports_that_depend_on_other_parts():
     np.testing.assert_allclose(mass, jnp.trapezoid(jnp.exp(-top) * inner, top), atol=1e-3)
 
 
+def test_the_evidence_with_a_simplex():
+    """Dirichlet-multinomial in closed form: the probability of a sequence of outcomes."""
+    prior = jnp.asarray([2.0, 1.0, 3.0])
+    joint = tfd.JointDistributionNamedAutoBatched(
+        {"weights": tfd.Dirichlet(prior), "y": lambda weights: tfd.Categorical(probs=weights)}
+    )
+    target = hkf.Target.from_tfp(joint, {"y": 2})
+    z = jnp.linspace(-12.0, 12.0, 201)
+    nodes = jnp.stack(jnp.meshgrid(z, z), axis=-1).reshape(-1, 2)
+    mass = jnp.sum(jnp.exp(jax.jit(jax.vmap(target.log_density))(nodes))) * (z[1] - z[0]) ** 2
+    np.testing.assert_allclose(mass, prior[2] / prior.sum(), rtol=1e-3)
+
+
 def test_a_fit_of_a_numpyro_model():
     """A conjugate normal mean: the fit's posterior is the exact one."""
 
@@ -220,7 +233,7 @@ def test_an_improper_site_that_nothing_uses_is_named():
         numpyro.sample("idle", dist.ImproperUniform(dist.constraints.real, (), ()))
 
     target = hkf.Target.from_numpyro(model)
-    with pytest.raises(ValueError, match="depend.*`idle`"):
+    with pytest.raises(ValueError, match=r"depend.*`idle`"):
         target.check_at(jnp.ones(2))
 
 

@@ -171,6 +171,7 @@ LEAVES = {
     "tfp_transformed": tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Exp()),
     "tfp_sample": tfd.Sample(tfd.HalfNormal(1.0), 2),
     "tfp_dirichlet": tfd.Dirichlet([2.0, 3.0, 1.5]),
+    "tfp_relaxed": tfd.RelaxedOneHotCategorical(0.8, logits=[0.0, 0.5, -0.3]),
     "tfp_von_mises": tfd.VonMises(3.0, 1.0),
 }
 
@@ -182,7 +183,7 @@ def test_a_distribution_gives_its_support(name):
     target = hkf.Target.from_log_joint(lambda p: distribution.log_prob(p["x"]), {"x": distribution})
     shape = target.constrain(jnp.zeros(target.event_size))["x"].shape
     assert shape == tuple(distribution.batch_shape) + tuple(distribution.event_shape)
-    z, cell = grid(target.event_size, *((40.0, 2001) if target.event_size == 1 else (14.0, 201)))
+    z, cell = grid(target.event_size, *((40.0, 2001) if target.event_size == 1 else (10.0, 201)))
     np.testing.assert_allclose(densities(target, z).sum() * cell, 1.0, atol=2e-3)
 
 
@@ -214,6 +215,8 @@ REFUSED = {
     "tfp_poisson": (tfd.Poisson(3.0), "discrete"),
     "tfp_deterministic": (tfd.Deterministic(0.0), "Support"),
     "tfp_sphere": (tfd.VonMisesFisher([1.0, 0.0, 0.0], 1.0), "Support"),
+    "tfp_wishart": (tfd.WishartTriL(3.0, jnp.eye(2)), "Support"),
+    "tfp_correlation": (tfd.LKJ(3, 1.0), "Support"),
     "tfp_joint": (tfd.JointDistributionNamed({"a": tfd.Normal(0.0, 1.0)}), "from_tfp"),
 }
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import distributions as tfd
 
-from hkflows.conversion import tfp_bijector
+from hkflows.conversion import tfp_bijector, tfp_excess
 from hkflows.log_joint import unflatten
 from hkflows.targets import Target
 
@@ -35,8 +35,8 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
 
     Raises:
         ValueError: if `joint` is no joint distribution or its log density no scalar; if nothing is
-            observed, or nothing latent; if a latent part is discrete, or TFP has no bijection onto
-            its support.
+            observed, or nothing latent; if a latent part is discrete, or TFP has no usable
+            bijection onto its support.
 
     Example:
         >>> from tensorflow_probability.substrates.jax import distributions as tfd
@@ -52,8 +52,10 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
     pinned = _pin(joint, observed)
     if not jax.tree.leaves(pinned.dtype):
         raise ValueError("`observed` must leave at least one part of `joint` latent; it has all.")
+    excess = 0.0
     for name, part in _latent_parts(joint, observed):
         tfp_bijector(f"joint[{name!r}]", part)
+        excess += tfp_excess(part)
     bijector = pinned.experimental_default_event_space_bijector()
     event_shapes, structure = jax.tree.flatten(bijector.inverse_event_shape(pinned.event_shape))
     shapes = [tuple(shape) for shape in event_shapes]
@@ -70,7 +72,8 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
                 "batches part of the event by `tfd.Independent` or `tfd.Sample`, or take the "
                 "joint distribution's `AutoBatched` kind."
             )
-        return jnp.asarray(log_p + bijector.forward_log_det_jacobian(unconstrained), z.dtype)
+        log_det = bijector.forward_log_det_jacobian(unconstrained) - excess
+        return jnp.asarray(log_p + log_det, z.dtype)
 
     def constrain(z: Array) -> Any:
         values = bijector.forward(parts(z))
