@@ -11,11 +11,12 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows import supports
+from hkflows.simplex import Softmax
 from hkflows.supports import Support
 
 
 def _simplices(*shape: int) -> Support:
-    return Support(tfb.IteratedSigmoidCentered(), (*shape[:-1], shape[-1] - 1))
+    return Support(Softmax(), (*shape[:-1], shape[-1] - 1))
 
 
 # Supports that the shape of a value tells.

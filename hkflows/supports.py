@@ -7,6 +7,7 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from hkflows import checks
 from hkflows.circle import Angle
+from hkflows.simplex import Softmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +51,13 @@ def unit_interval(*shape: int) -> Support:
 
 
 def simplex(size: int) -> Support:
-    """Returns the support of probability vectors of a size of at least two, by stick breaking.
+    """Returns the support of probability vectors of a size of at least two, through the softmax.
 
     Densities are with respect to all but the last component, as that of the Dirichlet.
     """
     if checks.positive_int("size", size) < 2:
         raise ValueError(f"`size` must be at least 2; got {size}.")
-    return Support(tfb.IteratedSigmoidCentered(), (size - 1,))
+    return Support(Softmax(), (size - 1,))
 
 
 def ordered(size: int) -> Support:
