@@ -12,8 +12,6 @@ from hkflows.names import listed, scalar_names
 
 Array = jax.Array
 
-AT_A_TIME = 10  # points in memory
-
 
 def check_density(
     log_density: Callable[..., Array], constrain: Callable[[Array], Any], z: Array, *batch: Any
@@ -44,7 +42,7 @@ def check_density(
             gradient = jax.grad(lambda p: differentiated(p, *batch))(point)
             return log_density(point, *batch), gradient
 
-        return jax.lax.map(at, points, batch_size=AT_A_TIME)
+        return jax.lax.map(at, points)  # one at a time: data may be large
 
     values, gradients = (np.asarray(result) for result in evaluate(points))
     is_finite = np.isfinite(values)

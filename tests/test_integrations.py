@@ -273,6 +273,16 @@ def test_joint_distributions_that_are_refused(joint, observed, message):
         hkf.Target.from_tfp(joint, observed)
 
 
+def test_a_joint_distribution_in_float32_under_x64(x64):
+    joint = tfd.JointDistributionNamed(
+        {"scale": tfd.HalfCauchy(0.0, 1.0), "y": lambda scale: tfd.Normal(0.0, scale)}
+    )
+    target = hkf.Target.from_tfp(joint, {"y": 0.5})
+    value = target.log_density(jnp.zeros(1))
+    assert value.dtype == jnp.float64
+    np.testing.assert_allclose(value, stats.norm.logpdf(0.5) - np.log(np.pi), rtol=1e-6)
+
+
 def test_observed_counts_are_fine():
     target = hkf.Target.from_tfp(COUNTS, {"y": 2.0, "odd": 3.0})
     assert target.names() == ("mu",)

@@ -19,7 +19,8 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
     """Returns the posterior of a joint distribution, given the values of some of its parts.
 
     The density on unconstrained vectors is the log joint with every normaliser, times the Jacobian
-    of TFP's own bijections. Supports may depend on other parts.
+    of TFP's own bijections. Supports may depend on other parts. It is evaluated in the dtypes of
+    the joint distribution, float32 where TFP was given plain numbers, and cast to the vector's.
 
     TFP cuts the circle at pi. For an angle whose posterior lies across, use
     `hkflows.Target.from_log_joint` with `hkflows.supports.circle`.
@@ -60,8 +61,12 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
     event_shapes, structure = jax.tree.flatten(bijector.inverse_event_shape(pinned.event_shape))
     shapes = [tuple(shape) for shape in event_shapes]
 
+    dtypes = jax.tree.leaves(pinned.dtype)
+
     def parts(z: Array) -> Any:
-        return jax.tree.unflatten(structure, unflatten(z, shapes))
+        pieces = unflatten(z, shapes)
+        typed = [jnp.asarray(piece, to) for piece, to in zip(pieces, dtypes, strict=True)]
+        return jax.tree.unflatten(structure, typed)
 
     def log_density(z: Array) -> Array:
         unconstrained = parts(z)
