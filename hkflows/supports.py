@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
-import distrax
-import jax
-import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from hkflows import checks
+from hkflows.circle import Angle
+from hkflows.simplex import Softmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +15,8 @@ class Support:
     """A set of parameter values: the image of unconstrained arrays under a bijector.
 
     Attributes:
-        bijector: a distrax or TFP bijector, from unconstrained values to the support.
+        bijector: a distrax or TFP bijector, from unconstrained values to the support. Only its
+            forward direction is used.
         shape: the shape of the unconstrained values.
     """
 
@@ -51,13 +51,13 @@ def unit_interval(*shape: int) -> Support:
 
 
 def simplex(size: int) -> Support:
-    """Returns the support of probability vectors of a size of at least two, by stick breaking.
+    """Returns the support of probability vectors of a size of at least two, through the softmax.
 
     Densities are with respect to all but the last component, as that of the Dirichlet.
     """
     if checks.positive_int("size", size) < 2:
         raise ValueError(f"`size` must be at least 2; got {size}.")
-    return Support(tfb.IteratedSigmoidCentered(), (size - 1,))
+    return Support(Softmax(), (size - 1,))
 
 
 def ordered(size: int) -> Support:
@@ -65,28 +65,33 @@ def ordered(size: int) -> Support:
     return Support(tfb.Ascending(), (checks.positive_int("size", size),))
 
 
-def as_support(name: str, value: Any) -> Support:
-    """Returns a support, or that of a bijector on scalars, whose shape is that of its settings.
+def correlation_cholesky(size: int) -> Support:
+    """Returns the support of lower Cholesky factors of correlation matrices, at least 2 by 2.
 
-    Args:
-        name: what to call the value in an error.
-        value: a `Support`, or a distrax or TFP bijector.
-
-    Raises:
-        ValueError: if it is neither, or a bijector whose shape is not known.
+    The factors are `[size, size]` with rows of norm one and a positive diagonal. Densities are with
+    respect to the entries strictly below the diagonal, as those of `tfd.CholeskyLKJ` and of
+    NumPyro's `LKJCholesky`.
     """
-    if isinstance(value, Support):
-        return value
-    try:
-        bijector = distrax.as_bijector(value)
-    except TypeError as error:
-        raise ValueError(
-            f"`{name}` must be a bijector or a support such as `hkflows.supports.real()`; "
-            f"got {value!r}."
-        ) from error
-    if bijector.event_ndims_in != 0:
-        raise ValueError(
-            f"`{name}` is a bijector on arrays, whose size is not known; "
-            "give `hkflows.supports.Support(bijector, shape)` with its unconstrained shape."
-        )
-    return Support(value, jax.eval_shape(bijector.forward, jnp.zeros(())).shape)
+    if checks.positive_int("size", size) < 2:
+        raise ValueError(f"`size` must be at least 2; got {size}.")
+    return Support(tfb.CorrelationCholesky(), (size * (size - 1) // 2,))
+
+
+def covariance_cholesky(size: int) -> Support:
+    """Returns the support of lower triangular matrices with a positive diagonal, `[size, size]`.
+
+    The diagonal is positive through the exponential. Densities are with respect to the entries on
+    and below the diagonal.
+    """
+    checks.positive_int("size", size)
+    # By default this bijector would shift the diagonal away from zero.
+    bijector = tfb.FillScaleTriL(diag_bijector=tfb.Exp(), diag_shift=None)
+    return Support(bijector, (size * (size + 1) // 2,))
+
+
+def circle(*shape: int) -> Support:
+    """Returns the support of angles in (-pi, pi], two unconstrained numbers for each.
+
+    The circle is not cut anywhere: a posterior may lie across pi. See `hkflows.circle.Angle`.
+    """
+    return Support(Angle(), (*shape, 2))

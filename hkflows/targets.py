@@ -1,8 +1,6 @@
 """Models to fit: a density on unconstrained vectors, and the way back to the user's parameters."""
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +11,11 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows import checks
-from hkflows.supports import Support, as_support
+from hkflows.conversion import as_support
+from hkflows.log_joint import LogJoint, check_scalar, takes_data
+from hkflows.names import scalar_names
+from hkflows.supports import Support
+from hkflows.target_checks import check_density
 
 Array = jax.Array
 
@@ -28,44 +30,90 @@ class Target:
 
     Attributes:
         log_density: maps an unconstrained vector `[D]` to a scalar, log p up to a constant (nats).
+            One with two arguments takes a batch of data as the second.
         event_size: D.
         constrain: maps an unconstrained vector `[D]` to what the user calls the parameters.
 
     Raises:
-        ValueError: if `log_density` does not return a floating scalar.
+        ValueError: if `log_density` does not return a floating scalar. One that takes data cannot
+            be asked before there are any.
     """
 
-    log_density: Callable[[Array], Array]
+    log_density: Callable[..., Array]
     event_size: int
     constrain: Callable[[Array], Any] = _identity
 
     def __post_init__(self) -> None:
         checks.positive_int("event_size", self.event_size)
-        result = jax.eval_shape(self.log_density, jnp.zeros(self.event_size))
-        shape, dtype = getattr(result, "shape", None), getattr(result, "dtype", type(result))
-        if shape != () or not jnp.issubdtype(dtype, jnp.floating):
+        if self.takes_data:
+            return
+
+        def checked(z: Array) -> Array:
+            value = self.log_density(z)
+            check_scalar("log_density", value)
+            return value
+
+        jax.eval_shape(checked, jnp.zeros(self.event_size))
+
+    @property
+    def takes_data(self) -> bool:
+        """Whether `log_density` takes a batch of data as its second argument."""
+        if isinstance(self.log_density, LogJoint):
+            return self.log_density.takes_data
+        return takes_data("log_density", self.log_density)
+
+    def names(self) -> tuple[str, ...]:
+        """Returns a name for each scalar among the parameters: `scale`, `x[0]`, `tau[1,2]`."""
+        return scalar_names(jax.eval_shape(self.constrain, jnp.zeros(self.event_size)))
+
+    def check_at(self, z: Array, *batch: Any) -> None:
+        """Raises `ValueError` where a fit that starts at these points could not succeed.
+
+        Args:
+            z: a point, `[D]`, or several, `[n, D]`; not traced.
+            *batch: a batch of data, if the target takes data.
+
+        Raises:
+            ValueError: if the log density is not finite at any of the points, naming parameters
+                that are not; if the gradient in some parameter is not finite at any of them; or if
+                the density does not depend on some unbounded parameter, naming it.
+        """
+        z = checks.event("z", z, self.event_size)
+        if z.ndim > 2 or z.size == 0:
             raise ValueError(
-                f"`log_density` must map a vector [{self.event_size}] to a floating scalar; "
-                f"it returned shape {shape} of {dtype}."
+                f"`z` must be a point, [{self.event_size}], or several, [n, {self.event_size}]; "
+                f"got shape {z.shape}."
             )
+        if len(batch) != self.takes_data:
+            raise ValueError(
+                f"`batch` must be given exactly if the target takes data; got {len(batch)} for "
+                f"a target that {'does' if self.takes_data else 'does not'}."
+            )
+        check_density(self.log_density, self.constrain, jnp.atleast_2d(z), *batch)
 
     @classmethod
-    def from_log_joint(cls, log_joint: Callable[[Any], Array], bijectors: Any) -> "Target":
+    def from_log_joint(cls, log_joint: Callable[..., Array], supports: Any) -> "Target":
         """Returns the target of a log joint density over named parameters.
 
         The density on unconstrained vectors is that of the parameters times the Jacobian of the
-        bijectors.
+        bijectors. It has the dtype of the vector, whatever that of the log joint.
+
+        A DISTRIBUTION AMONG THE SUPPORTS SAYS WHERE ITS PARAMETER LIES AND NOTHING ELSE. Its
+        density is not added: the log joint must hold every prior.
 
         Args:
-            log_joint: maps a pytree of parameters, shaped like `bijectors`, to a scalar (nats).
-            bijectors: a pytree with a support for each parameter: one of `hkflows.supports`, or a
-                distrax or TFP bijector on scalars, from unconstrained values.
+            log_joint: maps a pytree of parameters, shaped like `supports`, to a scalar (nats). One
+                with two arguments takes a batch of data as the second, and so does the target.
+            supports: a pytree with a support for each parameter: one of `hkflows.supports`, or a
+                distrax or TFP bijector on scalars, from unconstrained values, or a distrax or TFP
+                continuous distribution with the parameter's support and shape.
 
         Returns:
             The target; its `constrain` gives the pytree of parameters.
 
         Raises:
-            ValueError: if a leaf is no support, or `log_joint` does not return a scalar.
+            ValueError: if a leaf is no support, if `log_joint` does not return a floating scalar,
+                or if it asks for a parameter that is not there.
 
         Example:
             >>> import jax.numpy as jnp
@@ -77,36 +125,37 @@ class Target:
             ... )
             >>> target.event_size
             4
+            >>> target.names()
+            ('scale', 'x[0]', 'x[1]', 'x[2]')
         """
-        paths, structure = jax.tree_util.tree_flatten_with_path(bijectors, is_leaf=_is_leaf)
-        supports = [
-            as_support(f"bijectors{jax.tree_util.keystr(path)}", leaf) for path, leaf in paths
-        ]
-        if not supports:
-            raise ValueError("`bijectors` must hold at least one parameter; got none.")
-        sizes = [math.prod(support.shape) for support in supports]
-        ends = list(itertools.accumulate(sizes))
+        paths, structure = jax.tree_util.tree_flatten_with_path(supports, is_leaf=_is_leaf)
+        leaves = tuple(
+            as_support(f"supports{jax.tree_util.keystr(path)}", leaf) for path, leaf in paths
+        )
+        if not leaves:
+            raise ValueError("`supports` must hold at least one parameter; got none.")
+        density = LogJoint(log_joint, leaves, structure, takes_data("log_joint", log_joint))
+        return cls(density, density.event_size, density.constrain)
 
-        def constrain_and_log_det(z: Array) -> tuple[Any, Array]:
-            values, log_det = [], jnp.zeros((), z.dtype)
-            for support, piece in zip(supports, jnp.split(z, ends[:-1]), strict=True):
-                bijector = distrax.as_bijector(support.bijector)
-                value, increment = bijector.forward_and_log_det(piece.reshape(support.shape))
-                values.append(value)
-                log_det += jnp.sum(increment)
-            return jax.tree_util.tree_unflatten(structure, values), log_det
+    @classmethod
+    def from_numpyro(cls, model: Callable[..., Any], *args: Any, **kwargs: Any) -> "Target":
+        """Returns the posterior of a NumPyro model, called with these arguments.
 
-        def constrain(z: Array) -> Any:
-            return constrain_and_log_det(z)[0]
+        See `hkflows.integrations.numpyro.target`; it needs the extra `numpyro`.
+        """
+        from hkflows.integrations import numpyro
 
-        def log_density(z: Array) -> Array:
-            parameters, log_det = constrain_and_log_det(z)
-            log_p = log_joint(parameters)
-            if jnp.shape(log_p) != ():
-                raise ValueError(f"`log_joint` must return a scalar; got shape {jnp.shape(log_p)}.")
-            return log_p + log_det
+        return numpyro.target(model, *args, **kwargs)
 
-        return cls(log_density, ends[-1], constrain)
+    @classmethod
+    def from_tfp(cls, joint: Any, observed: Any) -> "Target":
+        """Returns the posterior of a TFP joint distribution, given the values of some parts.
+
+        See `hkflows.integrations.tfp.target`.
+        """
+        from hkflows.integrations import tfp
+
+        return tfp.target(joint, observed)
 
 
 def _is_leaf(value: Any) -> bool:

@@ -39,9 +39,9 @@ BUILDS = {
     "hidden_sizes  ": lambda: hkf.MADE(2, 4),
     "bijectors ": lambda: hkf.Chain(hkf.Permutation([0])),
     "shape": lambda: hkf.supports.real((3,)),
-    "bijectors['x'] ": lambda: hkf.Target.from_log_joint(lambda p: 0.0, {"x": None}),
-    "bijectors['x']  ": lambda: hkf.Target.from_log_joint(
-        lambda p: 0.0, {"x": distrax.Normal(0.0, 1.0)}
+    "supports['x'] ": lambda: hkf.Target.from_log_joint(lambda p: 0.0, {"x": None}),
+    "supports['x']  ": lambda: hkf.Target.from_log_joint(
+        lambda p: 0.0, {"x": distrax.Bernoulli(0.5)}
     ),
     "target": lambda: hkf.fit_posterior(lambda z: 0.0, key=0),
     "optimizer": lambda: hkf.fit_posterior(TARGET, key=0, optimizer=1e-3),
@@ -58,7 +58,13 @@ BUILDS = {
     "num_layers": lambda: hkf.flows.iaf(2, num_layers=0),
     "log_density": lambda: hkf.Target(lambda z: z, 2),
     "log_joint": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real(2)}),
-    "bijectors['x']": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real}),
+    "supports": lambda: hkf.Target.from_log_joint(lambda p: 0.0, {}),
+    "size": lambda: hkf.supports.correlation_cholesky(1),
+    "size ": lambda: hkf.supports.covariance_cholesky(0),
+    "log_density ": lambda: hkf.Target(lambda z: (z[0],), 2),
+    "log_density  ": lambda: hkf.Target(lambda z: jnp.sum(z).astype(int), 2),
+    "log_density   ": lambda: hkf.Target(lambda z, batch, more: z[0], 2),
+    "supports['x']": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real}),
     "low": lambda: hkf.supports.interval(1.0, 0.0),
     "flow": lambda: hkf.fit_posterior(TARGET, key=0, flow=hkf.flows.iaf(3)),
     "flow ": lambda: hkf.fit_density(hkf.flows.nsf, DATA, key=0),
