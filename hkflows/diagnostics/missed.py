@@ -24,7 +24,7 @@ NUM_WIDE_DRAWS = 4096
 NUM_CLIMBS = 48
 CLIMB_STEPS = 300
 CLIMB_RATE = 0.1  # standard deviations a step
-UNEXPECTED = 5.0  # nats of density above what the fit has there
+UNEXPECTED = 10.0  # nats of density above what the fit has there
 MAX_MODES = 4
 NUM_MODE_DRAWS = 500  # for each
 

@@ -1,5 +1,6 @@
 """What fresh draws and two wider searches say about a fit."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -113,10 +114,8 @@ def diagnose(
     khat = None
     corrected = np.where(is_positive, log_weights, -np.inf)
     if positive.size >= 25:
-        try:
+        with contextlib.suppress(ImportError):  # documented: the extra is optional
             corrected[is_positive], khat = pareto_smooth(positive)
-        except ImportError:
-            pass  # documented: the extra is optional, the rest of the diagnosis is not
     parameters = compare(target.names(), draws, np.asarray(importance_weights(corrected)))
     log_z = float(log_evidence(valid))
     ess = float(effective_sample_size(valid))

@@ -57,8 +57,8 @@ def given(target: Target, data: Any, chunk_size: int) -> Target:
     """Returns the posterior given all data, which are gone through in chunks.
 
     A density from a batch of B rows is an unbiased estimate of that from all N, as
-    `hkflows.elbo.minibatch` makes it; so the mean over disjoint chunks, weighted by `B / N`, is that
-    from all. In memory is one chunk at a time, in the backward pass too.
+    `hkflows.elbo.minibatch` makes it; so the mean over disjoint chunks, weighted by `B / N`, is
+    that from all. In memory is one chunk at a time, in the backward pass too.
 
     Args:
         target: the posterior, whose `log_density` takes a batch.

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import distrax
 import jax
 import jax.numpy as jnp
 
 from hkflows import checks
-from hkflows.bijectors import Chain
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.training.affine import gaussian
 
 Array = jax.Array
 Density = Callable[[Array], Array]
@@ -84,19 +83,17 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
 
     best, best_weights = (mean, factor), log_weights(mean, factor)
     for index in range(MAX_SEGMENTS):
-        gaussian = segment(*best, jax.random.fold_in(key, index))
-        weights = log_weights(*gaussian)
+        proposal = segment(*best, jax.random.fold_in(key, index))
+        weights = log_weights(*proposal)
         gain = weights - best_weights  # of the same noise, draw by draw
         gain = gain[jnp.isfinite(gain)]
         if not _elbo(weights)[0] > _elbo(best_weights)[0]:
             break
-        best, best_weights = gaussian, weights
+        best, best_weights = proposal, weights
         level = jnp.mean(gain) < 2.0 * jnp.std(gain) / gain.size**0.5
         if level or jnp.std(weights) < CONVERGED:
             break
-    mean, factor = best
-    affine = Chain([distrax.TriangularLinear(factor), distrax.ScalarAffine(mean)])
-    return FlowDistribution(standard_normal(D), affine)
+    return gaussian(*best)
 
 
 def _segment(
@@ -139,7 +136,7 @@ def _segment(
 
     keys = jax.random.split(key, ROUNDS_PER_SEGMENT + 1)
     start = (mean, factor, draw(mean, factor, keys[0]), jnp.asarray(largest), jnp.asarray(0))
-    (mean, factor, *_), _ = jax.lax.scan(one_round, start, keys[1:])
+    (mean, factor, *_rest), _ = jax.lax.scan(one_round, start, keys[1:])
     return mean, factor
 
 

@@ -28,6 +28,7 @@ class Result:
         params: the parameters with the lowest score.
         losses: the loss of every step, `[num_steps]`.
         scores: the score after every chunk, `[num_chunks]`.
+        report: what came with the lowest score.
         num_skipped: steps whose gradient was not finite; they changed nothing.
         stop_reason: why the run ended.
     """
@@ -35,6 +36,7 @@ class Result:
     params: Params
     losses: np.ndarray
     scores: np.ndarray
+    report: Any
     num_skipped: int
     stop_reason: str
 
@@ -107,7 +109,7 @@ def minimise(
         return params, opt_state, report
 
     opt_state = optimizer.init(params)
-    best, best_score = params, np.inf
+    best, best_score, best_report = params, np.inf, None
     losses: list[np.ndarray] = []
     scores: list[float] = []
     stop_reason = f"all {num_steps} steps done"
@@ -126,7 +128,7 @@ def minimise(
             bar.set_postfix(loss=f"{scores[-1]:.4g}")
 
             if scores[-1] < best_score:
-                best, best_score = params, scores[-1]
+                best, best_score, best_report = params, scores[-1], detail
             if streak >= MAX_NONFINITE_STEPS:
                 stop_reason = f"the loss or its gradient was not finite in {streak} steps in a row"
                 break
@@ -138,6 +140,7 @@ def minimise(
         params=best,
         losses=np.concatenate(losses),
         scores=np.asarray(scores),
+        report=best_report,
         num_skipped=int(num_skipped),
         stop_reason=stop_reason,
     )

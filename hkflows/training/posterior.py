@@ -14,7 +14,7 @@ from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.data import check_data, given
-from hkflows.training.flow import CHUNK_ROWS, around, default_flow, fit_flow
+from hkflows.training.flow import CHUNK_ROWS, Report, around, default_flow, fit_flow
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result, check_flow
 from hkflows.training.posterior_fit import PosteriorFit, Stage
@@ -108,7 +108,7 @@ def fit_posterior(
         first = flow.apply(flow.init(first_key))
         target.check_at(first.sample(seed=first_key, sample_shape=(100,)), *batch)
         result = train(flow, None)
-        log.add("flow", flow.apply(result.params), result.stop_reason)
+        log.add_flow(result)
         fitted = flow, result.params
     else:
         powered = posterior if annealing is None else _to_the_power(posterior, annealing)
@@ -124,9 +124,8 @@ def fit_posterior(
         else:
             inner = default_flow(target.event_size)
             result = train(inner, best)
-            composed = around(inner, best)
-            if log.add("flow", composed.apply(result.params), result.stop_reason).kept:
-                fitted = composed, result.params
+            if log.add_flow(result).kept:
+                fitted = around(inner, best), result.params
 
     flow, params = fitted
     return PosteriorFit(
@@ -163,25 +162,33 @@ class _Log:
         self._log_weights = log_weights
 
     def add(self, name: str, q: FlowDistribution, note: str) -> Stage:
-        """Notes a stage's result, and whether it is better than those before."""
+        """Notes a Gaussian, and whether it is better than what came before."""
         weights = np.asarray(self._log_weights(q), np.float64)
-        finite = weights[np.isfinite(weights)]
-        elbo, spread = (
-            (finite.mean(), finite.std()) if 2 * finite.size > weights.size else (-np.inf, np.inf)
-        )
-        kept = not self.stages or elbo > max(stage.elbo for stage in self.stages)
-        return self._append(name, float(elbo), float(spread), kept, note)
+        weights = weights[np.isfinite(weights)]
+        if 2 * weights.size < NUM_STAGE_DRAWS:
+            return self._append(name, -np.inf, np.inf, NUM_STAGE_DRAWS, note)
+        elbo, spread = float(weights.mean()), float(weights.std())
+        return self._append(name, elbo, spread, NUM_STAGE_DRAWS, note)
+
+    def add_flow(self, result: Result) -> Stage:
+        """Notes a flow, whose fit has told its ELBO from fresh draws."""
+        report: Report = result.report
+        elbo = -result.scores.min()
+        spread = float(report.spread)
+        return self._append("flow", elbo, spread, report.num_draws, result.stop_reason)
 
     def skip(self, name: str, note: str) -> Stage:
         """Notes a stage that was not needed."""
-        return self._append(name, np.nan, np.nan, False, f"not needed: {note}")
+        return self._append(name, -np.inf, np.nan, 1, f"not needed: {note}")
 
-    def _append(self, name: str, elbo: float, spread: float, kept: bool, note: str) -> Stage:
+    def _append(self, name: str, elbo: float, spread: float, num_draws: int, note: str) -> Stage:
+        kept = not self.stages or elbo > max(stage.elbo for stage in self.stages)
         now = time.perf_counter()
-        error = spread / NUM_STAGE_DRAWS**0.5
-        self.stages.append(Stage(name, elbo, error, spread, now - self._clock, kept, note))
+        error = spread / num_draws**0.5
+        stage = Stage(name, elbo, error, spread, now - self._clock, kept, note)
+        self.stages.append(stage)
         self._clock = now
-        return self.stages[-1]
+        return stage
 
 
 def _check_event(flow: hk.Transformed, target: Target) -> None:

@@ -26,7 +26,7 @@ class Stage:
 
     Attributes:
         name: "start", "gaussian" or "flow".
-        elbo: of its result, from fresh draws (nats).
+        elbo: of its result, from fresh draws (nats); minus infinity if it was not needed.
         elbo_standard_error: its standard error (nats).
         spread: standard deviation of the log weights (nats).
         seconds: how long it took, compilation included.

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-import distrax
 import jax
 import jax.numpy as jnp
 import optax
 
 from hkflows import checks
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.training.affine import gaussian
 
 Array = jax.Array
 Density = Callable[[Array], Array]
@@ -19,8 +19,9 @@ STEPS_PER_SEGMENT = 50
 LBFGS_MEMORY = 10
 WIDTHS = 10.0 ** jnp.arange(-4.0, 2.25, 0.5)  # of a Gaussian, in units of the segment's scales
 NUM_DRAWS = 16  # to tell the ELBO of one such Gaussian
-MAX_SEARCHES = 100
-SEARCH_SIZE = 1024
+NUM_NEAR = 32
+SEARCH_SIZE = 256
+MAX_SEARCHES = 400
 
 
 def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
@@ -48,52 +49,53 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
     References:
         Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder", arXiv:2108.03782.
     """
-    point_key, climb_key = jax.random.split(checks.prng_key("key", key))
-    point, value = jax.jit(_finite_point, static_argnums=(0, 1))(
-        target.log_density, target.event_size, point_key
-    )
+    near_key, far_key, climb_key = jax.random.split(checks.prng_key("key", key), 3)
+    shape = (NUM_NEAR - 1, target.event_size)
+    near = jax.random.uniform(near_key, shape, minval=-2.0, maxval=2.0)
+    near = jnp.concatenate([jnp.zeros((1, target.event_size)), near])
+    point, value = jax.jit(_best, static_argnums=0)(target.log_density, near)
+    if not jnp.isfinite(value):
+        point, value = jax.jit(_search, static_argnums=0)(target.log_density, near[0], far_key)
     if not jnp.isfinite(value):
         raise ValueError(
             "`target.log_density` and its gradient must be finite somewhere near the origin; they "
-            f"are not at any of {32 + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the value "
-            f"is {target.log_density(jnp.zeros_like(point))}."
+            f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
+            f"value is {target.log_density(near[0])}."
         )
-    mean, scale = jax.jit(_climb, static_argnums=0)(target.log_density, point, climb_key)
-    shift_and_scale = distrax.Block(distrax.ScalarAffine(mean, scale), 1)
-    return FlowDistribution(standard_normal(target.event_size), shift_and_scale)
+    return gaussian(*jax.jit(_climb, static_argnums=0)(target.log_density, point, climb_key))
 
 
-def _finite_point(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns the best point found, `[D]`, and its log density, infinite if none is finite."""
-    near_key, far_key = jax.random.split(key)
-    near = jax.random.uniform(near_key, (31, event_size), minval=-2.0, maxval=2.0)
-    near = jnp.concatenate([jnp.zeros((1, event_size)), near])
+def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
+    """Returns the best point, `[D]`, and its log density, infinite if none is finite."""
+    values, gradients = jax.vmap(jax.value_and_grad(log_density))(points)
+    usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(gradients), axis=1)
+    values = jnp.where(usable, values, -jnp.inf)
+    index = jnp.argmax(values)
+    return points[index], values[index]
 
-    def best(points: Array) -> tuple[Array, Array]:
-        values, gradients = jax.vmap(jax.value_and_grad(log_density))(points)
-        usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(gradients), axis=1)
-        values = jnp.where(usable, values, -jnp.inf)
-        index = jnp.argmax(values)
-        return points[index], values[index]
 
-    def search(state: tuple[int, tuple[Array, Array]]) -> tuple[int, tuple[Array, Array]]:
-        count, _ = state
-        keys = jax.random.split(jax.random.fold_in(far_key, count), 3)
-        shape = (SEARCH_SIZE, event_size)
+def _search(log_density: Density, origin: Array, key: Array) -> tuple[Array, Array]:
+    """Returns a point far from the origin and its log density, infinite if none is finite."""
+
+    def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        count, *_ = state
+        keys = jax.random.split(jax.random.fold_in(key, count), 3)
+        shape = (SEARCH_SIZE, origin.shape[0])
         magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
         sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
         present = jax.random.bernoulli(keys[2], 0.5, shape)
-        return count + 1, best(magnitude * sign * present)
+        return count + 1, *_best(log_density, magnitude * sign * present)
 
-    def missing(state: tuple[int, tuple[Array, Array]]) -> Array:
-        count, (_, value) = state
+    def missing(state: tuple[Array, Array, Array]) -> Array:
+        count, _, value = state
         return ~jnp.isfinite(value) & (count < MAX_SEARCHES)
 
-    return jax.lax.while_loop(missing, search, (0, best(near)))[1]
+    start = jnp.asarray(0), origin, jnp.asarray(-jnp.inf, origin.dtype)
+    return jax.lax.while_loop(missing, again, start)[1:]
 
 
 def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array]:
-    """Returns the mean and the standard deviations, `[D]` each, of the best Gaussian on the way."""
+    """Returns the mean `[D]` and the diagonal factor `[D, D]` of the best Gaussian on the way."""
     noise = jax.random.normal(key, (NUM_DRAWS, point.shape[0]), point.dtype)
 
     def elbo(mean: Array, scale: Array) -> Array:
@@ -102,8 +104,8 @@ def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array
         value = jnp.mean(values) + jnp.sum(jnp.log(scale))
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
-    def segment(best: tuple[Array, Array, Array, Array], _: None) -> tuple[tuple, None]:
-        mean, unit, *_ = best
+    def segment(best: tuple, _: None) -> tuple[tuple, None]:
+        mean, unit, *_rest = best
         path = mean + unit * _lbfgs_path(lambda u: log_density(mean + unit * u), point.shape[0])
 
         def widest(mean: Array) -> tuple[Array, Array]:
@@ -127,7 +129,7 @@ def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array
     ones = jnp.ones_like(point)
     start = (point, ones, ones, jnp.asarray(-jnp.inf, point.dtype))
     (mean, _, scale, _), _ = jax.lax.scan(segment, start, None, length=NUM_SEGMENTS)
-    return mean, scale
+    return mean, jnp.diag(scale)
 
 
 def _lbfgs_path(log_density: Density, event_size: int) -> Array:
