@@ -38,7 +38,7 @@ class NutsDraws:
         num_divergent: draws whose trajectory diverged, of all chains. Many mean that the chains
             did not get into some region.
         acceptance: the mean acceptance probability; the warmup aims at 0.8.
-        num_gradients: gradients of the log density that all draws took, without the warmup's.
+        gradients_per_draw: how many gradients of the log density a draw took, on average.
         seconds: how long it took, compilation included.
 
     References:
@@ -52,7 +52,7 @@ class NutsDraws:
     ess: np.ndarray
     num_divergent: int
     acceptance: float
-    num_gradients: int
+    gradients_per_draw: float
     seconds: float
 
     @property
@@ -75,7 +75,7 @@ class NutsDraws:
             f"(R-hat < {MAX_RHAT}, bulk ESS > {MIN_ESS})",
             "divergent draws": str(self.num_divergent),
             "mean acceptance": f"{self.acceptance:.2f}",
-            "gradients a draw": f"{self.num_gradients / (num_chains * num_draws):.1f}",
+            "gradients a draw": f"{self.gradients_per_draw:.1f}",
             "seconds": f"{self.seconds:.1f}",
         }
         return table(rows)
@@ -102,8 +102,8 @@ def sample_nuts(
 
     Args:
         target: the posterior.
-        distribution: a flow on its unconstrained vectors, without a batch, whose base may lie
-            anywhere in `R^D`.
+        distribution: a flow on its unconstrained vectors, without a batch, whose base has all of
+            `R^D` as its support.
         key: a PRNG key, typed or not, or an integer.
         num_draws: draws a chain, after the warmup; at least four.
         num_chains: chains, which run side by side; at least two.
@@ -158,11 +158,11 @@ def sample_nuts(
             return y, jax.vmap(target.constrain)(y), *infos
 
         y, parameters, divergent, acceptance, gradients = jax.vmap(chain)(starts, keys)
-        statistics = blackjax.rhat(y), blackjax.ess_bulk(y), divergent.sum(), acceptance.mean()
-        return y, parameters, *statistics, gradients.sum()
+        totals = divergent.sum(), acceptance.mean(), gradients.mean()
+        return y, parameters, blackjax.rhat(y), blackjax.ess_bulk(y), *totals
 
     starts = _starts(jax.jit(jax.vmap(log_density, (None, 0))), distribution, start_key, num_chains)
-    y, parameters, rhat, ess, num_divergent, acceptance, num_gradients = jax.block_until_ready(
+    y, parameters, rhat, ess, num_divergent, acceptance, gradients = jax.block_until_ready(
         run(distribution, starts, jax.random.split(chain_key, num_chains))
     )
     return NutsDraws(
@@ -172,7 +172,7 @@ def sample_nuts(
         ess=np.asarray(ess).reshape(-1),
         num_divergent=int(num_divergent),
         acceptance=float(acceptance),
-        num_gradients=int(num_gradients),
+        gradients_per_draw=float(gradients),
         seconds=time.perf_counter() - began,
     )
 

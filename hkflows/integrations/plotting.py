@@ -35,8 +35,8 @@ def plot_losses(losses: ArrayLike, stages: Sequence[Any] = ()) -> Any:
     Args:
         losses: the negative ELBO of each step (nats), `[num_steps]`, such as `fit.losses`.
         stages: the stages of the fit in their order, such as `fit.stages`; each has a `name`, an
-            `elbo` and its `elbo_standard_error` (nats), and `kept`, false where the stage was
-            undone.
+            `elbo` and its `elbo_standard_error` (nats), and `kept`, false where the fit went
+            back to the stage before.
 
     Returns:
         The figure: one panel for the losses if there are any, one for the stages if there are any.
@@ -48,11 +48,13 @@ def plot_losses(losses: ArrayLike, stages: Sequence[Any] = ()) -> Any:
     values = _vector("losses", losses)
     if not values.size and not stages:
         raise ValueError("`losses` and `stages` must not both be empty.")
-    drawers = [(_draw_losses, values)] if values.size else []
-    drawers += [(_draw_stages, stages)] if stages else []
-    figure = _figure("plot_losses", (5.2 * len(drawers), 3.6))
-    for axes, (draw, what) in zip(figure.subplots(1, len(drawers), squeeze=False)[0], drawers):
-        draw(axes, what)
+    size = bool(values.size) + bool(stages)
+    figure = _figure("plot_losses", (5.2 * size, 3.6))
+    panels = figure.subplots(1, size, squeeze=False)[0]
+    if values.size:
+        _draw_losses(panels[0], values)
+    if stages:
+        _draw_stages(panels[-1], stages)
     return figure
 
 
@@ -200,6 +202,28 @@ def plot_weight_tail(log_weights: ArrayLike) -> Any:
     return figure
 
 
+def plot_fit(fit: Any, *, key: jax.Array | int, reference: Any = None) -> dict[str, Any]:
+    """Draws the three pictures of a fit: `losses`, `pairs` of 2,000 draws and `weight_tail`.
+
+    Args:
+        fit: what `hkflows.fit_posterior` returned.
+        key: a PRNG key, typed or not, or an integer, for the draws.
+        reference: draws to compare with, a pytree like the parameters.
+
+    Returns:
+        The figures by name.
+
+    Raises:
+        ImportError: if Matplotlib or ArviZ, the extras `plotting` and `diagnostics`, is not
+            installed.
+    """
+    return {
+        "losses": plot_losses(fit.losses, fit.stages),
+        "pairs": plot_pairs(fit.sample(key, MAX_POINTS), reference),
+        "weight_tail": plot_weight_tail(fit.diagnostics.log_weights),
+    }
+
+
 def _draw_losses(axes: Any, losses: np.ndarray) -> None:
     steps = np.flatnonzero(np.isfinite(losses))
     if not steps.size:
@@ -210,7 +234,7 @@ def _draw_losses(axes: Any, losses: np.ndarray) -> None:
     low, median, high = np.percentile(windows[::stride], [10, 50, 90], axis=1)
     middle = steps[width // 2 :][: len(windows) : stride]
     axes.fill_between(
-        middle, low, high, color=DRAWS, alpha=0.3, linewidth=0, label=f"80 % of {width} steps"
+        middle, low, high, color=DRAWS, alpha=0.3, linewidth=0, label=f"10 to 90 % of {width} steps"
     )
     axes.plot(middle, median, color=DRAWS, label="median")
     bottom, top = low.min(), np.percentile(high, 95)  # without the first steps, often far above
@@ -233,7 +257,9 @@ def _draw_stages(axes: Any, stages: Sequence[Any]) -> None:
     if finite.any():
         best = np.argmax(np.where(finite, elbos, -np.inf))
         axes.set_yscale("symlog", linthresh=max(errors[best], 1e-3))
-        for at in np.flatnonzero(finite):
+        for at, stage in enumerate(stages):
+            if not finite[at]:
+                continue  # its label says so
             axes.errorbar(
                 at,
                 elbos[best] - elbos[at],
@@ -241,7 +267,7 @@ def _draw_stages(axes: Any, stages: Sequence[Any]) -> None:
                 fmt="o",
                 color=DRAWS,
                 capsize=4,
-                markerfacecolor=DRAWS if stages[at].kept else "none",
+                markerfacecolor=DRAWS if stage.kept else "none",
             )
     axes.axhline(0.0, color=FAINT, linestyle=":", linewidth=1)
     axes.invert_yaxis()
@@ -249,7 +275,7 @@ def _draw_stages(axes: Any, stages: Sequence[Any]) -> None:
         xlim=(-0.5, len(stages) - 0.5),
         xticks=range(len(stages)),
         xticklabels=[
-            f"{stage.name}{'' if stage.kept else ' (undone)'}\n{elbo:.2f}\n± {error:.2g}"
+            f"{stage.name}{'' if stage.kept else ' (not kept)'}\n{elbo:.2f}\n± {error:.2g}"
             for stage, elbo, error in zip(stages, elbos, errors, strict=True)
         ],
         ylabel="ELBO below the best (nats)",
@@ -272,13 +298,14 @@ def _vector(name: str, value: ArrayLike) -> np.ndarray:
 def _columns(name: str, draws: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns the draws of all scalars, `[num_draws, num_scalars]`, and the scalars' names."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(draws)]
-    if not leaves or {leaf.shape[:1] for leaf in leaves} != {leaves[0].shape[:1] or None}:
+    lengths = {leaf.shape[:1] for leaf in leaves}
+    if len(lengths) != 1 or () in lengths or (0,) in lengths:
         raise ValueError(
             f"`{name}` must be a pytree of arrays with one leading axis of draws; got shapes "
             f"{[leaf.shape for leaf in leaves]}."
         )
     table = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
-    checks.all_finite(name, jnp.asarray(table))
+    checks.all_finite(name, table)
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf)[1:], jnp.float32), draws)
     return table, scalar_names(one)
 
