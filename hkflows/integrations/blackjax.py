@@ -94,9 +94,11 @@ def sample_nuts(
 
     The chains move in `x`, where the posterior has the log density `log p(f(x)) + log|det df/dx|`:
     the better the flow fits, the closer to the base distribution, and the easier to sample. The
-    draws `f(x)` are exact in the limit of long chains, whatever the flow. Each chain starts at a
-    draw of the flow and finds its own step size and diagonal mass matrix in the warmup. The flow
-    runs forward only.
+    draws `f(x)` are exact in the limit of long chains, whatever the flow; but one that misses the
+    posterior by far can make it harder to sample than without. Look at `converged`.
+
+    Each chain starts at a draw of the flow and finds its own step size and diagonal mass matrix in
+    the warmup. The flow runs forward only.
 
     With a fit: `sample_nuts(fit.target, fit.distribution, key=0)`.
 
