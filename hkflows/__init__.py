@@ -1,6 +1,6 @@
 """Normalizing flows as distrax bijectors for Haiku."""
 
-from hkflows import diagnostics, elbo, flows, likelihood, supports
+from hkflows import diagnostics, elbo, flows, likelihood, supports, training
 from hkflows.bijectors import (
     IAF,
     MAF,
@@ -45,4 +45,5 @@ __all__ = [
     "likelihood",
     "standard_normal",
     "supports",
+    "training",
 ]

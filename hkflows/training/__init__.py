@@ -1,6 +1,21 @@
 """Fitting flows to posteriors and to data."""
 
 from hkflows.training.density import DensityFit, fit_density
-from hkflows.training.posterior import PosteriorFit, fit_posterior
+from hkflows.training.flow import around, default_flow, fit_flow
+from hkflows.training.gaussian import fit_gaussian
+from hkflows.training.posterior import fit_posterior
+from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.start import find_start
 
-__all__ = ["DensityFit", "PosteriorFit", "fit_density", "fit_posterior"]
+__all__ = [
+    "DensityFit",
+    "PosteriorFit",
+    "Stage",
+    "around",
+    "default_flow",
+    "find_start",
+    "fit_density",
+    "fit_flow",
+    "fit_gaussian",
+    "fit_posterior",
+]

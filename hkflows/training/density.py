@@ -12,7 +12,8 @@ import optax
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
-from hkflows.training.loop import check_flow, default_optimizer, minimise, table
+from hkflows.training.loop import adam, check_flow, minimise, patience
+from hkflows.training.tables import table
 
 Array = jax.Array
 
@@ -128,7 +129,7 @@ def fit_density(
     size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
     size = min(size, num_train)
     if optimizer is None:
-        optimizer = default_optimizer(num_steps)
+        optimizer = adam(optax.cosine_decay_schedule(5e-3, num_steps))
 
     split_key, init_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
     shuffled = jax.random.permutation(split_key, num_rows)
@@ -152,8 +153,8 @@ def fit_density(
         )
         return orders[:, : steps_per_epoch * size].reshape(-1, size)
 
-    def score(params: Any, mean_loss: Array) -> Array:
-        return score_rows(params, *held_out) if num_held_out else mean_loss
+    def score(params: Any, mean_loss: Array) -> tuple[Array, None]:
+        return (score_rows(params, *held_out) if num_held_out else mean_loss), None
 
     result = minimise(
         loss,
@@ -164,7 +165,7 @@ def fit_density(
         chunk_steps=-(-CHUNK_STEPS // steps_per_epoch) * steps_per_epoch,
         inputs=inputs,
         score=score,
-        patience=PATIENCE if num_held_out else None,
+        stop=patience(PATIENCE if num_held_out else num_steps),
         progress=progress,
     )
     return DensityFit(

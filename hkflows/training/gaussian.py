@@ -113,9 +113,7 @@ def _segment(
         weights = jnp.where(usable, values + 0.5 * jnp.sum(noise**2, axis=1), jnp.nan)
         elbo, standard_error = _elbo(weights)
         elbo += jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factor))))
-        return _Batch(
-            noise, jnp.where(usable[:, None], scores, 0.0), usable, elbo, standard_error
-        )
+        return _Batch(noise, jnp.where(usable[:, None], scores, 0.0), usable, elbo, standard_error)
 
     def one_round(carry: tuple, key: Array) -> tuple[tuple, None]:
         mean, factor, batch, penalty, num_level = carry

@@ -27,7 +27,7 @@ class Result:
     Attributes:
         params: the parameters with the lowest score.
         losses: the loss of every step, `[num_steps]`.
-        scores: the score of every chunk, `[num_chunks]`.
+        scores: the score after every chunk, `[num_chunks]`.
         num_skipped: steps whose gradient was not finite; they changed nothing.
         stop_reason: why the run ended.
     """
@@ -48,8 +48,8 @@ def minimise(
     num_steps: int,
     chunk_steps: int,
     inputs: Callable[[Array, Array], Any],
-    score: Callable[[Params, Array], Array],
-    patience: int | None,
+    score: Callable[[Params, Array], tuple[Array, Any]],
+    stop: Callable[[int, list[float], Any], str | None],
     progress: bool,
 ) -> Result:
     """Minimises a loss, and keeps the parameters with the best score.
@@ -64,9 +64,10 @@ def minimise(
         inputs: maps a key and the numbers of a chunk's steps, `[chunk_steps]`, to a pytree with one
             step's input in each row.
         score: maps the parameters after a chunk and the chunk's mean loss (over its finite steps;
-            infinite if they are the fewer) to the scalar by which those parameters are kept; lower
-            is better.
-        patience: chunks without a better score after which to stop; `None` for never.
+            infinite if they are the fewer) to the scalar by which those parameters are kept, lower
+            is better, and a report for `stop`.
+        stop: asked on the host after every chunk with the number of steps done, the scores so far
+            and the last report; why to stop, or `None` to go on.
         progress: whether to show a progress bar.
     """
     if not callable(getattr(optimizer, "init", None)):
@@ -106,30 +107,31 @@ def minimise(
         return params, opt_state, report
 
     opt_state = optimizer.init(params)
-    best, best_score, since_best = params, np.inf, 0
+    best, best_score = params, np.inf
     losses: list[np.ndarray] = []
     scores: list[float] = []
     stop_reason = f"all {num_steps} steps done"
 
     with tqdm(total=num_steps, disable=not progress, unit="step") as bar:
-        while (done := sum(map(len, losses))) < num_steps:
+        done = 0
+        while done < num_steps:
             key, chunk_key = jax.random.split(key)
             steps = min(chunk_steps, num_steps - done)
             params, opt_state, report = chunk(params, opt_state, chunk_key, done, steps)
-            chunk_losses, chunk_score, streak, num_skipped = jax.device_get(report)
+            chunk_losses, (chunk_score, detail), streak, num_skipped = jax.device_get(report)
+            done += steps
             losses.append(chunk_losses[:steps])
             scores.append(float(chunk_score))
             bar.update(steps)
             bar.set_postfix(loss=f"{scores[-1]:.4g}")
 
-            since_best += 1
             if scores[-1] < best_score:
-                best, best_score, since_best = params, scores[-1], 0
+                best, best_score = params, scores[-1]
             if streak >= MAX_NONFINITE_STEPS:
                 stop_reason = f"the loss or its gradient was not finite in {streak} steps in a row"
                 break
-            if patience is not None and since_best >= patience:
-                stop_reason = f"no better score in {patience} evaluations"
+            if reason := stop(done, scores, detail):
+                stop_reason = reason
                 break
 
     return Result(
@@ -141,9 +143,18 @@ def minimise(
     )
 
 
-def default_optimizer(num_steps: int) -> optax.GradientTransformation:
-    """Returns Adam with a cosine schedule from 5e-3 to zero, gradients clipped to norm 10."""
-    schedule = optax.cosine_decay_schedule(5e-3, num_steps)
+def patience(limit: int) -> Callable[[int, list[float], Any], str | None]:
+    """Returns a rule that stops after so many chunks without a better score."""
+
+    def stop(done: int, scores: list[float], report: Any) -> str | None:
+        since_best = len(scores) - 1 - int(np.argmin(scores))
+        return f"no better score in {limit} evaluations" if since_best >= limit else None
+
+    return stop
+
+
+def adam(schedule: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+    """Returns Adam with a schedule, gradients clipped to norm 10."""
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
 
 
@@ -160,9 +171,3 @@ def check_flow(flow: hk.Transformed) -> hk.Transformed:
             "`hk.without_apply_rng`."
         )
     return flow
-
-
-def table(rows: dict[str, str]) -> str:
-    """Returns names and values as lines, the values under each other."""
-    width = max(map(len, rows))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())

@@ -1,7 +1,6 @@
-"""Fitting a flow to a posterior."""
+"""Fitting a flow to a posterior, in stages."""
 
 import dataclasses
-import functools
 import time
 from typing import Any
 
@@ -10,79 +9,23 @@ import jax
 import numpy as np
 import optax
 
-from hkflows import checks, elbo, flows
-from hkflows.diagnostics import Diagnostics, diagnose
+from hkflows import checks, elbo
+from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training.loop import check_flow, default_optimizer, minimise, table
+from hkflows.training.data import check_data, given
+from hkflows.training.flow import CHUNK_ROWS, around, default_flow, fit_flow
+from hkflows.training.gaussian import fit_gaussian
+from hkflows.training.loop import Result, check_flow
+from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.start import find_start
 
 Array = jax.Array
 
-NUM_STEPS = 3000
-NUM_SAMPLES = 128
-CHUNK_STEPS = 100
-NUM_DIAGNOSTIC_SAMPLES = 10_000
-
-
-@dataclasses.dataclass(frozen=True)
-class PosteriorFit:
-    """A flow fitted to a posterior.
-
-    Attributes:
-        target: what was fitted.
-        flow: the flow, as `hk.Transformed`.
-        params: its parameters.
-        losses: the negative ELBO of every step (nats), `[num_steps]`.
-        diagnostics: what fresh draws say about the fit.
-        num_skipped: steps whose gradient was not finite; they changed nothing.
-        stop_reason: why the fit ended.
-        seconds: how long it took, compilation included.
-    """
-
-    target: Target
-    flow: hk.Transformed
-    params: Any
-    losses: np.ndarray
-    diagnostics: Diagnostics
-    num_skipped: int
-    stop_reason: str
-    seconds: float
-
-    @property
-    def distribution(self) -> FlowDistribution:
-        """The fitted distribution on the unconstrained vector."""
-        return self.flow.apply(self.params)
-
-    def sample(self, key: Array | int, n: int) -> Any:
-        """Draws from the fit, in the user's parameters.
-
-        Args:
-            key: a PRNG key, typed or not, or an integer.
-            n: the number of draws, at least one.
-
-        Returns:
-            What `target.constrain` gives, with a leading axis of size `n` on every leaf.
-        """
-        checks.positive_int("n", n)
-        z = self.distribution.sample(seed=checks.prng_key("key", key), sample_shape=(n,))
-        return jax.vmap(self.target.constrain)(z)
-
-    def summary(self) -> str:
-        """Returns the fit's diagnostics as a table."""
-        d = self.diagnostics
-        khat = "needs hkflows[diagnostics]" if d.khat is None else f"{d.khat:.2f}"
-        rows = {
-            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats",
-            "log evidence": f"{d.log_evidence:.3f} nats",
-            "Pareto k-hat": khat,
-            "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
-            "zero-density draws": str(d.num_zero),
-            "non-finite draws": str(d.num_nonfinite),
-            "skipped steps": f"{self.num_skipped} of {self.losses.size}",
-            "ended because": self.stop_reason,
-            "seconds": f"{self.seconds:.1f}",
-        }
-        return table(rows)
+NUM_STAGE_DRAWS = 2000  # to tell the ELBO of a stage
+NUM_DIAGNOSTIC_DRAWS = 10_000
+NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
+CONVERGED = 0.02  # standard deviation of the log weights (nats) that leaves a flow nothing to gain
 
 
 def fit_posterior(
@@ -94,102 +37,167 @@ def fit_posterior(
     num_samples: int | None = None,
     optimizer: optax.GradientTransformation | None = None,
     estimator: elbo.Estimator | None = None,
+    annealing: float | None = None,
+    data: Any = None,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> PosteriorFit:
-    """Fits a flow to a posterior by maximising the ELBO.
+    """Fits a flow to a posterior by maximising the ELBO, and says whether it can be trusted.
 
-    Steps run on the device in chunks. The parameters with the best mean ELBO over a chunk are
-    kept. Steps with a non-finite gradient are skipped and counted; many in a row end the fit.
+    The default goes in stages: `find_start` climbs to where the posterior's mass is, `fit_gaussian`
+    finds a Gaussian with all correlations, and `fit_flow` trains inverse autoregressive layers in
+    units in which that Gaussian is standard normal. A stage that does not help is dropped, and a
+    flow that has nothing to gain is not trained. A flow of your own is trained as it is.
 
     Args:
         target: the posterior.
         key: a PRNG key, typed or not, or an integer.
-        flow: the flow, as `hk.Transformed`; by default an affine `hkflows.flows.iaf` with smooth
-            activations.
-        num_steps: the number of optimiser steps, by default 3,000.
-        num_samples: draws a step, by default 128.
-        optimizer: an optax gradient transformation; by default Adam with a cosine schedule from
-            5e-3 to zero, gradients clipped to norm 10.
-        estimator: "total" or "path", see `hkflows.elbo.negative_elbo`; by default "total" for the
-            first half of the steps and "path" for the second. Far from the posterior the path
-            gradient is the noisier one, close to it its noise vanishes.
+        flow: the flow, as `hk.Transformed`, to train on the unconstrained vector without the other
+            stages; by default the stages, with a flow that suits them.
+        num_steps: the number of optimiser steps of the flow; by default as many as it takes.
+        num_samples: draws a step, see `fit_flow`.
+        optimizer: an optax gradient transformation, see `fit_flow`.
+        estimator: "total" or "path", see `fit_flow`.
+        annealing: if given, the inverse temperature, between 0 and 1, to start from: the earlier
+            stages fit the posterior raised to this power, and the flow goes from there to the
+            posterior. It helps to find several modes.
+        data: if the target takes data, a pytree of arrays `[N, ...]`. The flow sees a batch a step,
+            the other stages and the diagnostics go through all of them.
+        batch_size: rows a step, by default 256 or as many as there are.
         progress: whether to show a progress bar.
 
     Returns:
         The fit, also when it ended early: `stop_reason` says why.
 
     Raises:
-        ValueError: if an argument is off, or the target fails `Target.check_at` at draws of the
-            flow as it starts: its log density is finite nowhere, say, or ignores a parameter.
+        ValueError: if an argument is off, if the log density is not finite anywhere that it was
+            tried, or if it does not depend on a parameter.
     """
-    start = time.perf_counter()
+    clock = time.perf_counter()
     if not isinstance(target, Target):
         raise ValueError(
             "`target` must be a `hkflows.Target`, such as `hkflows.Target.from_log_joint(...)` "
             f"gives; got {target!r}."
         )
-    num_steps = NUM_STEPS if num_steps is None else checks.positive_int("num_steps", num_steps)
-    num_samples = (
-        NUM_SAMPLES if num_samples is None else checks.positive_int("num_samples", num_samples)
+    check_data(target, data, batch_size)
+    posterior = target if data is None else given(target, data, CHUNK_ROWS)
+    batch = () if data is None else (data,)
+    first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(
+        checks.prng_key("key", key), 5
     )
-    default = flows.iaf(target.event_size, activation=jax.nn.silu)
-    chosen = default if flow is None else check_flow(flow)
-    if optimizer is None:
-        optimizer = default_optimizer(num_steps)
-    init_key, check_key, train_key, diagnose_key = jax.random.split(checks.prng_key("key", key), 4)
-    params = chosen.init(init_key)
-    _check_start(chosen.apply(params), target, check_key)
+    log = _Log(posterior, stage_key)
 
-    def negative_elbo(estimator: elbo.Estimator, params: Any, key: Array) -> Array:
-        return elbo.negative_elbo(
-            chosen.apply(params),
-            target.log_density,
-            seed=key,
+    def train(flow: hk.Transformed, gaussian: FlowDistribution | None) -> Result:
+        return fit_flow(
+            target,
+            flow,
+            key=flow_key,
+            gaussian=gaussian,
+            num_steps=num_steps,
             num_samples=num_samples,
+            optimizer=optimizer,
             estimator=estimator,
-        )[0]
+            annealing=annealing,
+            data=data,
+            batch_size=batch_size,
+            progress=progress,
+        )
 
-    def loss(params: Any, row: tuple[Array, Array]) -> Array:
-        key, step = row
-        if estimator is not None:
-            return negative_elbo(estimator, params, key)
-        total, path = (functools.partial(negative_elbo, name) for name in ("total", "path"))
-        return jax.lax.cond(step < num_steps // 2, total, path, params, key)
+    if flow is not None:
+        _check_event(check_flow(flow), posterior)
+        first = flow.apply(flow.init(first_key))
+        target.check_at(first.sample(seed=first_key, sample_shape=(100,)), *batch)
+        result = train(flow, None)
+        log.add("flow", flow.apply(result.params), result.stop_reason)
+        fitted = flow, result.params
+    else:
+        powered = posterior if annealing is None else _to_the_power(posterior, annealing)
+        start = find_start(powered, key=first_key)
+        target.check_at(start.sample(seed=first_key, sample_shape=(10,)), *batch)
+        log.add("start", start, "a diagonal Gaussian")
+        gaussian = fit_gaussian(powered, start, key=gaussian_key)
+        stage = log.add("gaussian", gaussian, "a Gaussian with correlations")
+        best = gaussian if stage.kept else start
+        fitted, result = (_constant(best), {}), None
+        if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
+            log.skip("flow", f"the Gaussian's log weights vary by {stage.spread:.2g} nats")
+        else:
+            inner = default_flow(target.event_size)
+            result = train(inner, best)
+            composed = around(inner, best)
+            if log.add("flow", composed.apply(result.params), result.stop_reason).kept:
+                fitted = composed, result.params
 
-    result = minimise(
-        loss,
-        params,
-        key=train_key,
-        optimizer=optimizer,
-        num_steps=num_steps,
-        chunk_steps=CHUNK_STEPS,
-        inputs=lambda key, steps: (jax.random.split(key, len(steps)), steps),
-        score=lambda params, mean_loss: mean_loss,
-        patience=None,
-        progress=progress,
-    )
+    flow, params = fitted
     return PosteriorFit(
-        target=target,
-        flow=chosen,
-        params=result.params,
-        losses=result.losses,
+        target=posterior,
+        flow=flow,
+        params=params,
+        stages=tuple(log.stages),
+        losses=np.empty(0) if result is None else result.losses,
         diagnostics=diagnose(
-            chosen.apply(result.params),
-            target.log_density,
+            flow.apply(params),
+            posterior,
             seed=diagnose_key,
-            num_samples=NUM_DIAGNOSTIC_SAMPLES,
+            num_samples=NUM_DIAGNOSTIC_DRAWS if data is None else NUM_DIAGNOSTIC_DRAWS_WITH_DATA,
         ),
-        num_skipped=result.num_skipped,
-        stop_reason=result.stop_reason,
-        seconds=time.perf_counter() - start,
+        num_skipped=0 if result is None else result.num_skipped,
+        stop_reason=log.stages[-1].note,
+        seconds=time.perf_counter() - clock,
     )
 
 
-def _check_start(q: FlowDistribution, target: Target, key: Array) -> None:
-    """Raises `ValueError` where the flow does not fit the target, or the draws tell of trouble."""
+class _Log:
+    """The stages of a fit, as they come to pass."""
+
+    def __init__(self, posterior: Target, key: Array):
+        self.stages: list[Stage] = []
+        self._clock = time.perf_counter()
+
+        @jax.jit
+        def log_weights(q: FlowDistribution) -> Array:
+            return elbo.negative_elbo(
+                q, posterior.log_density, seed=key, num_samples=NUM_STAGE_DRAWS, chunk_size=500
+            )[1]["log_weights"]
+
+        self._log_weights = log_weights
+
+    def add(self, name: str, q: FlowDistribution, note: str) -> Stage:
+        """Notes a stage's result, and whether it is better than those before."""
+        weights = np.asarray(self._log_weights(q), np.float64)
+        finite = weights[np.isfinite(weights)]
+        elbo, spread = (
+            (finite.mean(), finite.std()) if 2 * finite.size > weights.size else (-np.inf, np.inf)
+        )
+        kept = not self.stages or elbo > max(stage.elbo for stage in self.stages)
+        return self._append(name, float(elbo), float(spread), kept, note)
+
+    def skip(self, name: str, note: str) -> Stage:
+        """Notes a stage that was not needed."""
+        return self._append(name, np.nan, np.nan, False, f"not needed: {note}")
+
+    def _append(self, name: str, elbo: float, spread: float, kept: bool, note: str) -> Stage:
+        now = time.perf_counter()
+        error = spread / NUM_STAGE_DRAWS**0.5
+        self.stages.append(Stage(name, elbo, error, spread, now - self._clock, kept, note))
+        self._clock = now
+        return self.stages[-1]
+
+
+def _check_event(flow: hk.Transformed, target: Target) -> None:
+    """Raises `ValueError` where the flow does not fit the target."""
+    q = jax.eval_shape(lambda: flow.apply(flow.init(jax.random.key(0))))
     if q.event_shape != (target.event_size,) or q.batch_shape != ():
         raise ValueError(
             f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "
             f"got {q.event_shape} and {q.batch_shape}."
         )
-    target.check_at(q.sample(seed=key, sample_shape=(100,)))
+
+
+def _to_the_power(target: Target, power: float) -> Target:
+    return dataclasses.replace(target, log_density=lambda z: power * target.log_density(z))
+
+
+def _constant(q: FlowDistribution) -> hk.Transformed:
+    """Returns the flow that has nothing to train."""
+    return hk.without_apply_rng(hk.transform(lambda: q))

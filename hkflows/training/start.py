@@ -153,9 +153,7 @@ def _lbfgs_path(log_density: Density, event_size: int) -> Array:
         return carry, carry[0]
 
     origin = jnp.zeros(event_size)
-    _, path = jax.lax.scan(
-        step, (origin, optimizer.init(origin)), None, length=STEPS_PER_SEGMENT
-    )
+    _, path = jax.lax.scan(step, (origin, optimizer.init(origin)), None, length=STEPS_PER_SEGMENT)
     return jnp.concatenate([origin[None], path])
 
 

@@ -1,0 +1,184 @@
+"""Whether a fit misses a part of the posterior: importance sampling where the fit does not go.
+
+The weights of a fit's own draws cannot tell of a place where it never draws. Two searches can: one
+with the flow's base distribution made wider, for tails and for what is near; and one from points
+far away up to other modes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+Array = jax.Array
+Density = Callable[[Array], Array]
+
+WIDER = (1.5, 2.0, 3.0)  # factors for all dimensions of the base at once
+WIDER_ALONE = 4.0  # and for one at a time, of so many at most:
+MAX_ALONE = 32
+NUM_WIDE_DRAWS = 4096
+
+NUM_CLIMBS = 48
+CLIMB_STEPS = 300
+CLIMB_RATE = 0.1  # standard deviations a step
+UNEXPECTED = 5.0  # nats of density above what the fit has there
+MAX_MODES = 4
+NUM_MODE_DRAWS = 500  # for each
+
+
+def wide_evidence(q: Any, log_density: Density, key: Array) -> tuple[float, float]:
+    """Returns log Z (nats) from draws of wider distributions than `q`, and its standard error.
+
+    The proposal is a mixture: the base distribution itself, the same with all of its dimensions
+    wider, and with one of them wider at a time. All of it goes through the bijector of `q`.
+
+    Args:
+        q: a `FlowDistribution`.
+        log_density: maps `[D]` to a scalar (nats).
+        key: a PRNG key.
+    """
+    D = q.event_shape[0]
+    pick_key, base_key = jax.random.split(key)
+    alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
+    scales = jnp.concatenate(
+        [
+            jnp.ones((1, D)),
+            jnp.asarray(WIDER)[:, None] * jnp.ones(D),
+            1.0 + (WIDER_ALONE - 1.0) * jax.nn.one_hot(alone, D),
+        ]
+    )
+    component = jnp.arange(NUM_WIDE_DRAWS) % len(scales)
+
+    def log_weight(x: Array) -> Array:
+        log_r = jax.vmap(lambda s: q.base.log_prob(x / s) - jnp.sum(jnp.log(s)))(scales)
+        y, log_det = q.bijector.forward_and_log_det(x)
+        return log_density(y) + log_det - jax.nn.logsumexp(log_r) + jnp.log(len(scales))
+
+    @jax.jit
+    def log_weights() -> Array:
+        x = scales[component] * q.base.sample(seed=base_key, sample_shape=(NUM_WIDE_DRAWS,))
+        return jax.lax.map(log_weight, x, batch_size=256)
+
+    return _mean_of_exponentials(np.asarray(log_weights(), np.float64))
+
+
+def far_evidence(
+    q: Any, log_density: Density, log_z: float, draws: Array, key: Array
+) -> tuple[float, float]:
+    """Returns the log evidence (nats) around modes that `q` misses, and its standard error.
+
+    From points up to 20 standard deviations away, and from others near the origin, Adam climbs the
+    log density. Where it ends and `q` has far less density than the posterior, a Gaussian with the
+    curvature there is the proposal of importance sampling, which counts what `q` misses by a factor
+    of ten or more.
+
+    Args:
+        q: a distribution with `log_prob`.
+        log_density: maps `[D]` to a scalar (nats).
+        log_z: the log evidence that `q` finds.
+        draws: from `q`, `[S, D]`.
+        key: a PRNG key.
+    """
+    D = draws.shape[1]
+    start_key, draw_key = jax.random.split(key)
+    mean = jnp.mean(draws, axis=0)
+    factor = jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
+    log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+    def standard(x: Array) -> Array:
+        """The log density where the draws have mean zero and unit covariance."""
+        return log_density(mean + factor @ x) + log_det
+
+    @jax.jit
+    def climb() -> tuple[Array, Array]:
+        starts = _starts(start_key, mean, factor)
+        ends = jax.vmap(lambda x: _ascend(standard, x))(starts)
+        return ends, jax.vmap(standard)(ends)
+
+    ends, heights = climb()
+    expected = log_z - 0.5 * jnp.sum(ends**2, axis=1) - 0.5 * D * np.log(2.0 * np.pi)
+    modes = _distinct(ends, np.asarray(heights), np.asarray(expected) + UNEXPECTED)
+    if not len(modes):
+        return -np.inf, 0.0
+
+    @jax.jit
+    def log_weights(modes: Array) -> Array:
+        factors = jax.vmap(lambda x: _curvature_factor(standard, x))(modes)
+        noise = jax.random.normal(draw_key, (len(modes), NUM_MODE_DRAWS, D))
+        x = (modes[:, None] + jnp.einsum("mij,msj->msi", factors, noise)).reshape(-1, D)
+        log_r = jax.nn.logsumexp(
+            jnp.stack([_gaussian_log_prob(m, f, x) for m, f in zip(modes, factors, strict=True)]),
+            axis=0,
+        ) - jnp.log(len(modes))
+        log_p = jax.lax.map(standard, x, batch_size=256)
+        log_q = q.log_prob(mean + x @ factor.T) + log_det
+        missed = log_p - log_q - log_z > jnp.log(10.0)
+        return jnp.where(missed, log_p - log_r, -jnp.inf)
+
+    return _mean_of_exponentials(np.asarray(log_weights(modes), np.float64))
+
+
+def _starts(key: Array, mean: Array, factor: Array) -> Array:
+    """Returns starting points: 5 and 20 standard deviations wide, and near the origin."""
+    D = mean.shape[0]
+    third = NUM_CLIMBS // 3
+    noise_key, box_key = jax.random.split(key)
+    wide = jnp.repeat(jnp.asarray([5.0, 20.0]), third)[:, None]
+    far = wide * jax.random.normal(noise_key, (2 * third, D)) / jnp.sqrt(D)
+    box = jax.random.uniform(box_key, (third, D), minval=-2.0, maxval=2.0)
+    near = jax.scipy.linalg.solve_triangular(factor, (box - mean).T, lower=True).T
+    return jnp.concatenate([far, near])
+
+
+def _ascend(log_density: Density, x: Array) -> Array:
+    """Returns where Adam ends; a step that is not finite is not taken."""
+    optimizer = optax.adam(optax.cosine_decay_schedule(CLIMB_RATE, CLIMB_STEPS))
+
+    def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
+        x, state = carry
+        gradient = jax.grad(log_density)(x)
+        gradient = jnp.where(jnp.all(jnp.isfinite(gradient)), gradient, 0.0)
+        updates, state = optimizer.update(-gradient, state)
+        return (optax.apply_updates(x, updates), state), None
+
+    return jax.lax.scan(step, (x, optimizer.init(x)), None, length=CLIMB_STEPS)[0][0]
+
+
+def _distinct(ends: Array, heights: np.ndarray, least: np.ndarray) -> Array:
+    """Returns the highest ends above what is asked of them, no two close, `[<= MAX_MODES, D]`."""
+    points = np.asarray(ends, np.float64)
+    kept: list[np.ndarray] = []
+    for index in np.argsort(-heights):
+        high = np.isfinite(heights[index]) and heights[index] > least[index]
+        if high and all(np.linalg.norm(points[index] - other) > 0.5 for other in kept):
+            kept.append(points[index])
+        if len(kept) == MAX_MODES:
+            break
+    return jnp.asarray(np.reshape(kept, (len(kept), ends.shape[1])), ends.dtype)
+
+
+def _curvature_factor(log_density: Density, x: Array) -> Array:
+    """Returns `F` with `F F^T` the inverse of the absolute Hessian, `[D, D]`."""
+    w, Q = jnp.linalg.eigh(-jax.hessian(log_density)(x))
+    return Q / jnp.sqrt(jnp.maximum(jnp.abs(w), 1e-4))
+
+
+def _gaussian_log_prob(mean: Array, factor: Array, x: Array) -> Array:
+    """Returns the log density (nats) of `N(mean, F F^T)` at the rows of `x`, `F` square."""
+    u = jnp.linalg.solve(factor, (x - mean).T)
+    log_det = jnp.linalg.slogdet(factor)[1]
+    return -0.5 * jnp.sum(u**2, axis=0) - log_det - 0.5 * mean.shape[0] * jnp.log(2.0 * jnp.pi)
+
+
+def _mean_of_exponentials(log_weights: np.ndarray) -> tuple[float, float]:
+    """Returns the log of the mean weight, and its standard error by the delta method."""
+    log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
+    largest = log_weights.max()
+    if largest == -np.inf:
+        return -np.inf, 0.0
+    weights = np.exp(log_weights - largest)
+    error = weights.std() / weights.mean() / len(weights) ** 0.5
+    return float(np.log(weights.mean()) + largest), float(error)

@@ -1,0 +1,179 @@
+"""What fresh draws and two wider searches say about a fit."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from hkflows import checks
+from hkflows.diagnostics.missed import far_evidence, wide_evidence
+from hkflows.diagnostics.parameters import Parameters, compare
+from hkflows.diagnostics.rounding import rounding_error
+from hkflows.diagnostics.verdict import SURE, Verdict, judge
+from hkflows.diagnostics.weights import (
+    effective_sample_size,
+    importance_weights,
+    log_evidence,
+    pareto_smooth,
+)
+from hkflows.targets import Target
+
+Array = jax.Array
+
+NUM_ROUNDING_DRAWS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """What is known of a fit.
+
+    Attributes:
+        verdict: "good"; "use the importance-corrected draws" (`sample(...,
+            importance_resample=True)`), where the weights are reliable and change the marginals; or
+            "do not trust".
+        reason: for the verdict, a sentence.
+        elbo: the evidence lower bound (nats); minus infinity where a draw has zero density.
+        elbo_standard_error: its standard error (nats).
+        log_evidence: the importance-sampling estimate of log Z (nats).
+        khat: Pareto k-hat of the weights; `None` without the extra `diagnostics`, or with fewer
+            than 25 draws to tell from.
+        ess: effective sample size of the weights, in draws.
+        num_samples: the number of draws.
+        num_zero: draws where the target has zero density: weights of zero.
+        num_nonfinite: draws whose weight was NaN or plus infinity; they are left out of the rest.
+        missed_mass: the fraction of the posterior's mass that only the wider searches find.
+        rounding: standard deviation of the rounding of the log density (nats).
+        parameters: means and standard deviations, plain and corrected.
+        log_weights: `log p(y_s) - log q(y_s)`, `[num_samples]` (nats).
+    """
+
+    verdict: Verdict
+    reason: str
+    elbo: float
+    elbo_standard_error: float
+    log_evidence: float
+    khat: float | None
+    ess: float
+    num_samples: int
+    num_zero: int
+    num_nonfinite: int
+    missed_mass: float
+    rounding: float
+    parameters: Parameters
+    log_weights: np.ndarray
+
+
+def diagnose(
+    q: Any,
+    target: Target,
+    *,
+    seed: Array | int,
+    num_samples: int,
+    chunk_size: int = 1000,
+) -> Diagnostics:
+    """Draws afresh from `q`, weighs the draws, and looks for mass that `q` misses.
+
+    Args:
+        q: a `FlowDistribution` without a batch.
+        target: the posterior, one that takes no data.
+        seed: a PRNG key, typed or not, or an integer.
+        num_samples: the number of draws, at least two.
+        chunk_size: so many draws are in memory at a time.
+
+    References:
+        Yao, Vehtari, Simpson & Gelman (2018), "Yes, but did it work?", arXiv:1802.02538.
+    """
+    if checks.positive_int("num_samples", num_samples) < 2:
+        raise ValueError(f"`num_samples` must be at least 2; got {num_samples}.")
+    draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
+
+    @jax.jit
+    def draw(keys: Array) -> tuple[Array, Array, Any]:
+        def one(key: Array) -> tuple[Array, Array, Any]:
+            z, log_q = q.sample_and_log_prob(seed=key)
+            return z, target.log_density(z) - log_q, target.constrain(z)
+
+        return jax.lax.map(one, keys, batch_size=min(chunk_size, num_samples))
+
+    z, log_weights, draws = draw(jax.random.split(draw_key, num_samples))
+    log_weights = np.asarray(log_weights, np.float64)
+    is_valid = np.isfinite(log_weights) | (log_weights == -np.inf)
+    is_positive = np.isfinite(log_weights)
+    valid, positive = log_weights[is_valid], log_weights[is_positive]
+    settings: dict[str, Any] = {
+        "num_samples": num_samples,
+        "num_zero": valid.size - positive.size,
+        "num_nonfinite": num_samples - valid.size,
+        "log_weights": log_weights,
+    }
+    if not positive.size:
+        return _without_a_weight(target, settings)
+
+    khat = None
+    corrected = np.where(is_positive, log_weights, -np.inf)
+    if positive.size >= 25:
+        try:
+            corrected[is_positive], khat = pareto_smooth(positive)
+        except ImportError:
+            pass  # documented: the extra is optional, the rest of the diagnosis is not
+    parameters = compare(target.names(), draws, np.asarray(importance_weights(corrected)))
+    log_z = float(log_evidence(valid))
+    ess = float(effective_sample_size(valid))
+    missed_mass = _missed_mass(q, target, log_z, ess, z[is_positive], wide_key, far_key)
+    rounding = rounding_error(target.log_density, z[is_positive][:NUM_ROUNDING_DRAWS])
+    verdict, reason = judge(
+        ess=ess,
+        num_samples=num_samples,
+        num_nonfinite=num_samples - valid.size,
+        khat=khat,
+        missed_mass=missed_mass,
+        rounding=rounding,
+        gap=parameters.gap,
+        names=parameters.names,
+    )
+    all_positive = positive.size == valid.size
+    return Diagnostics(
+        verdict=verdict,
+        reason=reason,
+        elbo=float(positive.mean()) if all_positive else -np.inf,
+        elbo_standard_error=float(positive.std() / positive.size**0.5) if all_positive else np.nan,
+        log_evidence=log_z,
+        khat=khat,
+        ess=ess,
+        missed_mass=missed_mass,
+        rounding=rounding,
+        parameters=parameters,
+        **settings,
+    )
+
+
+def _missed_mass(
+    q: Any, target: Target, log_z: float, ess: float, z: Array, wide_key: Array, far_key: Array
+) -> float:
+    """Returns the larger of the fractions that two searches find missing."""
+    wide, wide_error = wide_evidence(q, target.log_density, wide_key)
+    own_error = max(1.0 / ess - 1.0 / len(z), 0.0) ** 0.5
+    is_sure = wide - log_z > SURE * np.hypot(wide_error, own_error)
+    in_tails = 1.0 - np.exp(log_z - wide) if is_sure else 0.0
+    far, far_error = far_evidence(q, target.log_density, log_z, z, far_key)
+    is_sure = SURE * far_error < 1.0
+    elsewhere = 1.0 / (1.0 + np.exp(np.clip(log_z - far, -500.0, 500.0))) if is_sure else 0.0
+    return float(max(in_tails, elsewhere))
+
+
+def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
+    unknown = np.full(len(target.names()), np.nan)
+    return Diagnostics(
+        verdict="do not trust",
+        reason="The posterior has no finite density at any draw of the fit.",
+        elbo=-np.inf,
+        elbo_standard_error=np.nan,
+        log_evidence=-np.inf,
+        khat=None,
+        ess=0.0,
+        missed_mass=1.0,
+        rounding=np.nan,
+        parameters=Parameters(target.names(), *[unknown] * 5),
+        **settings,
+    )

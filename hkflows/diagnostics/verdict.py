@@ -1,0 +1,80 @@
+"""One word on a fit, and the reason for it."""
+
+from typing import Literal
+
+import numpy as np
+
+Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
+
+MOST_NONFINITE = 0.01  # of the draws
+MOST_MISSED = 0.05  # of the posterior's mass
+SURE = 3.0  # standard errors before an excess of evidence is taken for missed mass
+COARSEST = 1.0  # rounding of the log density (nats)
+RELIABLE_KHAT = 0.7
+EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no consequence
+FEWEST = 100.0  # effective draws to correct with
+GAP = 0.03  # between the distribution functions of a parameter, plain and corrected
+
+
+def judge(
+    *,
+    ess: float,
+    num_samples: int,
+    num_nonfinite: int,
+    khat: float | None,
+    missed_mass: float,
+    rounding: float,
+    gap: np.ndarray,
+    names: tuple[str, ...],
+) -> tuple[Verdict, str]:
+    """Combines what is known of a fit.
+
+    k-hat alone misleads in both directions. It is small for a fit that is right where it draws and
+    never draws elsewhere, which the search for missed mass finds; and it can be large for one whose
+    weights are all but equal.
+
+    Args:
+        ess: effective sample size.
+        num_samples: the number of draws.
+        num_nonfinite: how many had a weight of NaN or plus infinity.
+        khat: Pareto k-hat, or `None` if not known.
+        missed_mass: the fraction of the posterior's mass that the fit misses.
+        rounding: of the log density (nats).
+        gap: for each parameter, between the distribution functions, plain and corrected.
+        names: of the parameters.
+
+    Returns:
+        The verdict and its reason, a sentence.
+    """
+    fraction = ess / num_samples
+    weights = f"an effective sample of {100.0 * fraction:.1f} % of the draws"
+    if khat is not None:
+        weights += f" and a k-hat of {khat:.2f}"
+    even = fraction >= EVEN
+    reliable = even or (ess >= FEWEST and khat is not None and khat < RELIABLE_KHAT)
+    if num_nonfinite > MOST_NONFINITE * num_samples:
+        reason = f"The log density was NaN or infinite at {num_nonfinite} of {num_samples} draws."
+        return "do not trust", reason
+    if rounding > COARSEST:
+        reason = (
+            f"The log density is rounded by {rounding:.2g} nats: run with float64 "
+            '(`jax.config.update("jax_enable_x64", True)`) or standardise the data.'
+        )
+        return "do not trust", reason
+    if missed_mass > MOST_MISSED:
+        reason = (
+            f"A wider search finds {100.0 * missed_mass:.0f} % of the posterior's mass where the "
+            "fit draws next to nothing: another mode, or a heavier tail."
+        )
+        return "do not trust", reason
+    if not reliable:
+        reason = f"The weights are uneven, with {weights}: the fit is not close to the posterior."
+        return "do not trust", reason
+    worst = int(np.argmax(gap))
+    if gap[worst] > GAP:
+        reason = (
+            f"The weights, with {weights}, move the distribution of `{names[worst]}` by "
+            f"{gap[worst]:.2f} (the largest difference of distribution functions)."
+        )
+        return "use the importance-corrected draws", reason
+    return "good", f"Plain and importance-corrected marginals agree, with {weights}."

@@ -1,0 +1,83 @@
+"""Importance weights: how even they are, and what they sum to."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+Array = jax.Array
+
+EQUAL_WEIGHTS = 1e-3  # nats between the largest and the smallest
+
+
+def importance_weights(log_weights: ArrayLike) -> Array:
+    """Returns the self-normalised weights, which sum to one over the first axis."""
+    return jax.nn.softmax(jnp.asarray(log_weights), axis=0)
+
+
+def effective_sample_size(log_weights: ArrayLike) -> Array:
+    """Returns `(sum w)^2 / sum w^2`, between 1 and the number of draws.
+
+    Args:
+        log_weights: `[S, ...]`, `log p(y_s) - log q(y_s)`; minus infinity is a weight of zero.
+
+    References:
+        Kong (1992), "A note on importance sampling using standardized weights".
+    """
+    log_weights = jnp.asarray(log_weights)
+    numerator = 2.0 * jax.nn.logsumexp(log_weights, axis=0)
+    return jnp.exp(numerator - jax.nn.logsumexp(2.0 * log_weights, axis=0))
+
+
+def log_evidence(log_weights: ArrayLike) -> Array:
+    """Returns `log (1/S) sum_s w_s` (nats), the importance-sampling estimate of `log Z`.
+
+    Args:
+        log_weights: `[S, ...]`.
+    """
+    log_weights = jnp.asarray(log_weights)
+    return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(log_weights.shape[0])
+
+
+def pareto_smooth(log_weights: ArrayLike) -> tuple[np.ndarray, float]:
+    """Replaces the largest weights by quantiles of a Pareto distribution fitted to them.
+
+    Args:
+        log_weights: `[S]`, finite.
+
+    Returns:
+        The smoothed log weights, `[S]`, and the shape k-hat of the generalised Pareto distribution:
+        below 0.7 importance sampling with these weights is reliable. Weights that are equal to
+        within a thousandth have no tail: zero.
+
+    Raises:
+        ImportError: if ArviZ, the extra `diagnostics`, is not installed.
+
+    References:
+        Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling",
+        arXiv:1507.02646.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            import arviz  # announces its next major version when imported
+    except ImportError as error:
+        raise ImportError(
+            "`pareto_smooth` needs ArviZ: install the extra, `pip install hkflows[diagnostics]`."
+        ) from error
+    weights = np.asarray(log_weights, dtype=np.float64)
+    if np.ptp(weights) < EQUAL_WEIGHTS:
+        return weights, 0.0
+    with np.errstate(over="ignore"):
+        smoothed, khat = arviz.psislw(weights)
+    return smoothed, float(khat)
+
+
+def pareto_khat(log_weights: ArrayLike) -> float:
+    """Returns k-hat, the shape of the weights' upper tail; see `pareto_smooth`.
+
+    Args:
+        log_weights: `[S]`, finite.
+    """
+    return pareto_smooth(log_weights)[1]

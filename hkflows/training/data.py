@@ -1,0 +1,82 @@
+"""Data of a posterior: batches of them, and the density of all."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hkflows import checks
+from hkflows.targets import Target
+
+Array = jax.Array
+
+
+def check_data(target: Target, data: Any, batch_size: int | None) -> int:
+    """Returns the number of rows of the data, or raises `ValueError`.
+
+    Args:
+        target: the posterior.
+        data: a pytree of arrays `[N, ...]`, or `None`.
+        batch_size: rows a step, or `None`.
+    """
+    if (data is not None) != target.takes_data:
+        raise ValueError(
+            "`data` must be given exactly if the target's log density takes a batch of data as its "
+            f"second argument; got {'data' if data is not None else 'none'} for a target that "
+            f"{'does' if target.takes_data else 'does not'}."
+        )
+    if data is None:
+        if batch_size is not None:
+            raise ValueError(f"`batch_size` needs `data`; got {batch_size} and none.")
+        return 0
+    leaves = jax.tree.leaves(data)
+    sizes = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves}
+    if len(sizes) != 1 or 0 in sizes:
+        raise ValueError(
+            "`data` must hold arrays with one leading axis of the same size, at least one; got "
+            f"shapes {[jnp.shape(leaf) for leaf in leaves]}."
+        )
+    for leaf in leaves:
+        checks.all_finite("data", jnp.asarray(leaf))
+    return sizes.pop()
+
+
+def batches(key: Array, num_rows: int, batch_size: int, num_steps: int) -> Array:
+    """Returns the row numbers of each step, `[num_steps or more, batch_size]`.
+
+    Every epoch is a new permutation of the rows, cut into whole batches.
+    """
+    steps_per_epoch = num_rows // batch_size
+    keys = jax.random.split(key, -(-num_steps // steps_per_epoch))
+    orders = jax.vmap(lambda key: jax.random.permutation(key, num_rows))(keys)
+    return orders[:, : steps_per_epoch * batch_size].reshape(-1, batch_size)
+
+
+def given(target: Target, data: Any, chunk_size: int) -> Target:
+    """Returns the posterior given all data, which are gone through in chunks.
+
+    A density from a batch of B rows is an unbiased estimate of that from all N, as
+    `hkflows.elbo.minibatch` makes it; so the mean over disjoint chunks, weighted by `B / N`, is that
+    from all. In memory is one chunk at a time, in the backward pass too.
+
+    Args:
+        target: the posterior, whose `log_density` takes a batch.
+        data: a pytree of arrays `[N, ...]`.
+        chunk_size: rows a chunk.
+    """
+    N = jax.tree.leaves(data)[0].shape[0]
+    size = min(chunk_size, N)
+    whole = N // size * size
+    chunks = jax.tree.map(lambda a: a[:whole].reshape(-1, size, *a.shape[1:]), data)
+    rest = jax.tree.map(lambda a: a[whole:], data)
+
+    @jax.checkpoint
+    def share(z: Array, chunk: Any) -> Array:
+        return (jax.tree.leaves(chunk)[0].shape[0] / N) * target.log_density(z, chunk)
+
+    def log_density(z: Array) -> Array:
+        total = jnp.zeros((), z.dtype) if whole == N else share(z, rest)
+        return jax.lax.scan(lambda sum_, chunk: (sum_ + share(z, chunk), None), total, chunks)[0]
+
+    return dataclasses.replace(target, log_density=log_density)

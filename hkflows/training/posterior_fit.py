@@ -1,0 +1,150 @@
+"""What a fit to a posterior leaves."""
+
+import dataclasses
+from typing import Any
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hkflows import checks
+from hkflows.diagnostics import Diagnostics
+from hkflows.distributions import FlowDistribution
+from hkflows.targets import Target
+from hkflows.training.tables import columns, table
+
+Array = jax.Array
+
+PROPOSALS_PER_DRAW = 5
+MAX_ROWS = 40  # of the table of parameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What became of a stage of a fit.
+
+    Attributes:
+        name: "start", "gaussian" or "flow".
+        elbo: of its result, from fresh draws (nats).
+        elbo_standard_error: its standard error (nats).
+        spread: standard deviation of the log weights (nats).
+        seconds: how long it took, compilation included.
+        kept: whether its result was better than those before it.
+        note: how it ended.
+    """
+
+    name: str
+    elbo: float
+    elbo_standard_error: float
+    spread: float
+    seconds: float
+    kept: bool
+    note: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PosteriorFit:
+    """A flow fitted to a posterior.
+
+    Attributes:
+        target: what was fitted; given the data, if it took any.
+        flow: the flow, as `hk.Transformed`.
+        params: its parameters.
+        stages: what the stages of the fit did.
+        losses: the negative ELBO of every step of the flow's training (nats), `[num_steps]`.
+        diagnostics: whether the fit can be trusted.
+        num_skipped: steps whose gradient was not finite; they changed nothing.
+        stop_reason: why the fit ended.
+        seconds: how long it took, compilation included.
+    """
+
+    target: Target
+    flow: hk.Transformed
+    params: Any
+    stages: tuple[Stage, ...]
+    losses: np.ndarray
+    diagnostics: Diagnostics
+    num_skipped: int
+    stop_reason: str
+    seconds: float
+
+    @property
+    def distribution(self) -> FlowDistribution:
+        """The fitted distribution on the unconstrained vector."""
+        return self.flow.apply(self.params)
+
+    def sample(self, key: Array | int, n: int, *, importance_resample: bool = False) -> Any:
+        """Draws from the fit, in the user's parameters.
+
+        Args:
+            key: a PRNG key, typed or not, or an integer.
+            n: the number of draws, at least one.
+            importance_resample: whether to draw five times as many, and of those as many as asked
+                for, with probabilities in proportion to the importance weights: where these are
+                reliable (see `diagnostics.verdict`) they are draws from the posterior, though some
+                may be equal.
+
+        Returns:
+            What `target.constrain` gives, with a leading axis of size `n` on every leaf.
+
+        References:
+            Rubin (1987), "The SIR algorithm", comment on Tanner & Wong, JASA 82.
+        """
+        checks.positive_int("n", n)
+        key = checks.prng_key("key", key)
+        if not importance_resample:
+            z = self.distribution.sample(seed=key, sample_shape=(n,))
+            return jax.vmap(self.target.constrain)(z)
+        draw_key, pick_key = jax.random.split(key)
+        num_proposals = PROPOSALS_PER_DRAW * n
+        z, log_q = self.distribution.sample_and_log_prob(
+            seed=draw_key, sample_shape=(num_proposals,)
+        )
+        log_weights = jax.lax.map(self.target.log_density, z, batch_size=1000) - log_q
+        log_weights = jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
+        picked = jax.random.categorical(pick_key, log_weights, shape=(n,))
+        return jax.vmap(self.target.constrain)(z[picked])
+
+    def summary(self) -> str:
+        """Returns the verdict, the stages and the parameters as tables."""
+        d = self.diagnostics
+        khat = "needs hkflows[diagnostics]" if d.khat is None else f"{d.khat:.2f}"
+        overall = {
+            "verdict": d.verdict,
+            "reason": d.reason,
+            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats",
+            "log evidence": f"{d.log_evidence:.3f} nats",
+            "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
+            "Pareto k-hat": khat,
+            "missed mass": f"{100.0 * d.missed_mass:.1f} %",
+            "rounding": f"{d.rounding:.1g} nats",
+            "zero-density draws": str(d.num_zero),
+            "non-finite draws": str(d.num_nonfinite),
+            "skipped steps": f"{self.num_skipped} of {self.losses.size}",
+            "ended because": self.stop_reason,
+            "seconds": f"{self.seconds:.1f}",
+        }
+        return "\n\n".join([table(overall), self._stage_table(), self._parameter_table()])
+
+    def _stage_table(self) -> str:
+        rows = [["stage", "ELBO", "+-", "seconds", "", ""]]
+        for stage in self.stages:
+            numbers = (
+                f"{stage.elbo:.3f}",
+                f"{stage.elbo_standard_error:.1g}",
+                f"{stage.seconds:.1f}",
+            )
+            rows.append([stage.name, *numbers, "kept" if stage.kept else "dropped", stage.note])
+        return columns(rows)
+
+    def _parameter_table(self) -> str:
+        p = self.diagnostics.parameters
+        rows = [["parameter", "mean", "sd", "corrected mean", "corrected sd", "gap"]]
+        for index, name in enumerate(p.names[:MAX_ROWS]):
+            values = p.mean, p.sd, p.corrected_mean, p.corrected_sd
+            numbers = [f"{value[index]:.4g}" for value in values]
+            rows.append([name, *numbers, f"{p.gap[index]:.3f}"])
+        if len(p.names) > MAX_ROWS:
+            rows.append([f"and {len(p.names) - MAX_ROWS} more", *[""] * 5])
+        return columns(rows)
