@@ -114,11 +114,13 @@ def test_weight_tail_of_a_pareto_distribution(shape):
     """Weights `u^-k`: a fraction `u` of them is larger, a line of slope `-1 / k`."""
     log_weights = -shape * np.log(np.random.default_rng(1).uniform(size=20_000)) - 5.0
     log_weights[:1000] = -np.inf
+    log_weights = np.append(log_weights, [np.nan, np.inf])
     (axes,) = plotting.plot_weight_tail(log_weights).axes
     weights, tail, cutoff = axes.lines
     assert axes.get_yscale() == "log"
     assert "nats" in axes.get_xlabel()
-    assert f"{hkf.diagnostics.pareto_khat(log_weights[1000:]):.2f}" in axes.get_title()
+    assert f"{hkf.diagnostics.pareto_khat(log_weights[1000:-2]):.2f}" in axes.get_title()
+    assert "2 non-finite left out" in axes.get_title()
     assert len(weights.get_xdata()) == 2 * int(np.ceil(3 * 19_000**0.5))
     x, fraction = tail.get_data()
     assert x.min() >= cutoff.get_xdata()[0]

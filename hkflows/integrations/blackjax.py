@@ -13,7 +13,7 @@ from hkflows.distributions import FlowDistribution
 from hkflows.integrations.extras import load
 from hkflows.integrations.fitted import check_fitted
 from hkflows.targets import Target
-from hkflows.training.loop import table
+from hkflows.training.tables import table
 
 Array = jax.Array
 

@@ -13,9 +13,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from hkflows import checks
-from hkflows.diagnostics import EQUAL_WEIGHTS, pareto_khat
+from hkflows.diagnostics.weights import EQUAL_WEIGHTS, pareto_smooth
 from hkflows.integrations.extras import load
 from hkflows.names import scalar_names
+from hkflows.training import PosteriorFit
 
 MAX_POINTS = 2000  # of a scatter plot
 MAX_WINDOWS = 400  # of the rolling median
@@ -35,8 +36,8 @@ def plot_losses(losses: ArrayLike, stages: Sequence[Any] = ()) -> Any:
     Args:
         losses: the negative ELBO of each step (nats), `[num_steps]`, such as `fit.losses`.
         stages: the stages of the fit in their order, such as `fit.stages`; each has a `name`, an
-            `elbo` and its `elbo_standard_error` (nats), and `kept`, false where the fit went
-            back to the stage before.
+            `elbo` and its `elbo_standard_error` (nats), and `kept`, false where it
+            made nothing better.
 
     Returns:
         The figure: one panel for the losses if there are any, one for the stages if there are any.
@@ -151,7 +152,8 @@ def plot_weight_tail(log_weights: ArrayLike) -> Any:
 
     Args:
         log_weights: `[S]`, `log p(y_s) - log q(y_s)` (nats), such as
-            `fit.diagnostics.log_weights`; minus infinity is a weight of zero.
+            `fit.diagnostics.log_weights`; minus infinity is a weight of zero. NaN
+            and infinity are left out and counted in the title.
 
     Returns:
         The figure.
@@ -159,16 +161,15 @@ def plot_weight_tail(log_weights: ArrayLike) -> Any:
     Raises:
         ImportError: if Matplotlib or ArviZ, the extras `plotting` and `diagnostics`, is not
             installed.
-        ValueError: if a weight is NaN or infinite, or fewer than 25 are positive.
+        ValueError: if fewer than 25 weights are positive and finite.
 
     References:
         Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling",
         arXiv:1507.02646.
     """
     values = _vector("log_weights", log_weights)
-    if np.any(np.isnan(values) | (values == np.inf)):
-        raise ValueError("`log_weights` must be finite or minus infinity; got NaN or infinity.")
-    positive = np.sort(values[np.isfinite(values)])
+    valid = values[np.isfinite(values) | (values == -np.inf)]
+    positive = np.sort(valid[np.isfinite(valid)])
     if positive.size < MIN_WEIGHTS:
         raise ValueError(
             f"`log_weights` must have at least {MIN_WEIGHTS} finite entries for a tail; "
@@ -176,33 +177,34 @@ def plot_weight_tail(log_weights: ArrayLike) -> Any:
         )
     figure = _figure("plot_weight_tail", (5.2, 3.6))
     axes = figure.subplots()
-    khat = pareto_khat(positive)
-    log_mean = np.logaddexp.reduce(positive) - np.log(values.size)
+    smoothed, khat = pareto_smooth(positive)
+    log_mean = np.logaddexp.reduce(positive) - np.log(valid.size)
     # The tail is the part of the weights that PSIS smooths (Vehtari et al. 2024, section 3).
     tail_size = int(np.ceil(min(positive.size / 5, 3 * positive.size**0.5)))
-    fraction = (np.arange(positive.size, 0, -1) - 0.5) / values.size
+    fraction = (np.arange(positive.size, 0, -1) - 0.5) / valid.size
     shown = slice(-2 * tail_size, None)
     axes.plot(
         positive[shown] - log_mean, fraction[shown], ".", markersize=4, color=DRAWS, label="weights"
     )
     if np.ptp(positive) >= EQUAL_WEIGHTS and np.isfinite(khat):
-        arviz = load("arviz", extra="diagnostics", caller="plot_weight_tail")
-        with np.errstate(over="ignore"):
-            fitted, _ = arviz.psislw(positive, normalize=False)
-        inside = (positive > positive[-tail_size - 1]) & (fitted < positive[-1])  # not truncated
+        fitted = smoothed + (positive[0] - smoothed[0])  # smoothing leaves the smallest as it is
+        truncated = fitted > positive[-1] - EQUAL_WEIGHTS
+        inside = (positive > positive[-tail_size - 1]) & ~truncated
         axes.plot(fitted[inside] - log_mean, fraction[inside], color=REFERENCE, label="fitted tail")
     axes.axvline(positive[-tail_size - 1] - log_mean, color=FAINT, linestyle=":", linewidth=1)
+    left_out = values.size - valid.size
     axes.set(
         yscale="log",
         xlabel="log weight above the mean weight (nats)",
         ylabel="fraction of draws above",
-        title=rf"Pareto $\hat k$ = {khat:.2f} (reliable below 0.7)",
+        title=rf"Pareto $\hat k$ = {khat:.2f} (reliable below 0.7)"
+        + (f"\n{left_out} non-finite left out" if left_out else ""),
     )
     axes.legend(frameon=False)
     return figure
 
 
-def plot_fit(fit: Any, *, key: jax.Array | int, reference: Any = None) -> dict[str, Any]:
+def plot_fit(fit: PosteriorFit, *, key: jax.Array | int, reference: Any = None) -> dict[str, Any]:
     """Draws the three pictures of a fit: `losses`, `pairs` of 2,000 draws and `weight_tail`.
 
     Args:
