@@ -1,0 +1,81 @@
+"""Draws of a fitted flow as ArviZ data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from hkflows import checks
+from hkflows.distributions import FlowDistribution
+from hkflows.integrations.extras import load
+from hkflows.integrations.fitted import check_fitted
+from hkflows.names import leaf_names
+from hkflows.targets import Target
+
+Array = jax.Array
+
+
+def to_inference_data(
+    target: Target,
+    distribution: FlowDistribution,
+    *,
+    key: Array | int,
+    num_draws: int = 1000,
+    observed_data: Mapping[str, Any] | None = None,
+) -> Any:
+    """Draws from a fitted flow into an `arviz.InferenceData`.
+
+    Its groups are
+
+    - `posterior`: independent draws of the flow in the user's parameters, one chain. They are not
+      corrected: how far they are from the posterior, their weights tell. Parameters are named as
+      one indexes them: `tau`, `school.mu`, `value[0]` for a tuple, `value` for a single array.
+    - `sample_stats`: of each draw, `lp`, the log density of the target on the unconstrained vector,
+      up to its constant, and `log_weight`, which is `lp` minus the log density of the flow (nats).
+    - `observed_data`, if given.
+
+    With a fit: `to_inference_data(fit.target, fit.distribution, key=0)`.
+
+    Args:
+        target: the posterior.
+        distribution: a flow on its unconstrained vectors, without a batch.
+        key: a PRNG key, typed or not, or an integer.
+        num_draws: the number of draws.
+        observed_data: arrays by name.
+
+    Returns:
+        An `arviz.InferenceData`.
+
+    Raises:
+        ImportError: if ArviZ, the extra `diagnostics`, is not installed.
+        ValueError: if an argument is off, or two parameters come out with the same name.
+    """
+    arviz = load("arviz", extra="diagnostics", caller="to_inference_data")
+    check_fitted(target, distribution)
+    num_draws = checks.positive_int("num_draws", num_draws)
+    key = checks.prng_key("key", key)
+    if observed_data is not None and not isinstance(observed_data, Mapping):
+        raise ValueError(f"`observed_data` must be a dictionary of arrays; got {observed_data!r}.")
+
+    @jax.jit
+    def draw(distribution: FlowDistribution) -> tuple[Any, Array, Array]:
+        y, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(num_draws,))
+        lp = jax.vmap(target.log_density)(y)
+        return jax.vmap(target.constrain)(y), lp, lp - log_q
+
+    parameters, lp, log_weight = draw(distribution)
+    names = leaf_names(parameters)
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`target.constrain` must give parameters of different names; got {names}."
+        )
+    leaves = jax.tree.leaves(parameters)
+    return arviz.from_dict(
+        posterior={name: np.asarray(leaf)[None] for name, leaf in zip(names, leaves, strict=True)},
+        sample_stats={"lp": np.asarray(lp)[None], "log_weight": np.asarray(log_weight)[None]},
+        observed_data=None
+        if observed_data is None
+        else {name: np.asarray(value) for name, value in observed_data.items()},
+        posterior_attrs={"inference_library": "hkflows"},
+    )
