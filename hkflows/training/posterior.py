@@ -106,8 +106,9 @@ def fit_posterior(
         )
 
     if flow is not None:
-        _check_event(check_flow(flow), posterior)
+        check_flow(flow)
         first = flow.apply(flow.init(first_key))
+        _check_event(first, posterior)
         target.check_at(first.sample(seed=first_key, sample_shape=(100,)), *batch)
         result = train(flow, None)
         log.add_flow(result)
@@ -195,9 +196,8 @@ class _Log:
         return stage
 
 
-def _check_event(flow: hk.Transformed, target: Target) -> None:
+def _check_event(q: FlowDistribution, target: Target) -> None:
     """Raises `ValueError` where the flow does not fit the target."""
-    q = jax.eval_shape(lambda: flow.apply(flow.init(jax.random.key(0))))
     if q.event_shape != (target.event_size,) or q.batch_shape != ():
         raise ValueError(
             f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "
