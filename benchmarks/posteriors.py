@@ -13,7 +13,8 @@ The targets named `/rescaled` have scales between 1e-3 and 1e3 and correlations 
 `/shifted` are moved by 1000 standard deviations as well. Where such a density is not finite at the
 origin in float32 and the fit fails, the table says so.
 
-All of it takes many hours, with `--first` a third of that. Only ratios within one run are worth quoting.
+All of it takes many hours, with `--first` a third of that. Only ratios within one run are worth
+quoting.
 
     python benchmarks/posteriors.py --json
     python benchmarks/posteriors.py --targets funnel banana --libraries hkflows numpyro-iaf
