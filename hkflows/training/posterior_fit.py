@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows import checks
-from hkflows.diagnostics import Diagnostics
+from hkflows.diagnostics import Diagnostics, importance_weights
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.tables import columns, table
@@ -103,7 +103,7 @@ class PosteriorFit:
         )
         log_weights = jax.lax.map(self.target.log_density, z, batch_size=1000) - log_q
         log_weights = jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
-        picked = jax.random.categorical(pick_key, log_weights, shape=(n,))
+        picked = jax.random.choice(pick_key, num_proposals, (n,), p=importance_weights(log_weights))
         return jax.vmap(self.target.constrain)(z[picked])
 
     def summary(self) -> str:
