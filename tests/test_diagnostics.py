@@ -145,12 +145,21 @@ def test_the_verdict_finds_the_fault(fault):
         ({"khat": None, "ess": 600.0}, "do not trust"),
         ({"khat": 0.3, "missed_mass": 0.5}, "do not trust"),  # a small one, and half is missed
         ({"ess": 600.0, "gap": np.asarray([0.01, 0.2])}, "use the importance-corrected draws"),
+        ({"stretch": np.asarray([-0.09, 0.0])}, "use the importance-corrected draws"),
+        ({"stretch": np.asarray([0.0, 0.3])}, "good"),  # no more than its error
         ({"ess": 20.0}, "do not trust"),
         ({"rounding": 5.0}, "do not trust"),
         ({"num_nonfinite": 200}, "do not trust"),
     ],
 )
 def test_how_the_verdict_combines(changes, verdict):
+    changes = dict(changes)
+    gap = changes.pop("gap", np.asarray([0.01, 0.02]))
+    stretch = changes.pop("stretch", np.zeros(2))
+    unused = np.zeros(2)
+    parameters = diagnostics.Parameters(
+        ("a", "b"), *[unused] * 4, stretch, np.asarray([0.01, 0.1]), gap
+    )
     fine = {
         "ess": 990.0,
         "num_samples": 1000,
@@ -158,8 +167,7 @@ def test_how_the_verdict_combines(changes, verdict):
         "khat": 0.3,
         "missed_mass": 0.0,
         "rounding": 1e-4,
-        "gap": np.asarray([0.01, 0.02]),
-        "names": ("a", "b"),
+        "parameters": parameters,
     }
     assert judge(**{**fine, **changes})[0] == verdict
 
@@ -199,7 +207,7 @@ def test_rounding_is_that_of_float32():
 
 
 def test_rounding_on_the_way_to_a_small_result():
-    """Terms of 1e6 that cancel: as coarse as one of them, though the result is small."""
+    """Terms of 1e6 that cancel: as coarse as one of them, though the result is near 2e3."""
     draws = jax.random.normal(jax.random.key(0), (64, 3))
-    found = diagnostics.rounding_error(lambda z: (1e6 + jnp.sum(z)) ** 2 - 1e12, draws / 1e6)
-    assert found > 1e3
+    found = diagnostics.rounding_error(lambda z: (1e3 + jnp.sum(z)) ** 2 - 1e6, draws)
+    assert 0.01 < found < 0.2
