@@ -106,6 +106,26 @@ class PosteriorFit:
         picked = jax.random.choice(pick_key, num_proposals, (n,), p=importance_weights(log_weights))
         return jax.vmap(self.target.constrain)(z[picked])
 
+    def to_arviz(
+        self, key: Array | int, n: int = 1000, *, observed_data: dict[str, Any] | None = None
+    ) -> Any:
+        """Returns draws as an `arviz.InferenceData`; it needs the extra `diagnostics`.
+
+        Args:
+            key: a PRNG key, typed or not, or an integer.
+            n: the number of draws.
+            observed_data: arrays by name, for a group of their own.
+
+        Returns:
+            One chain of draws in the group `posterior`, and their log density and log weight in
+            `sample_stats`.
+        """
+        from hkflows.integrations.arviz import to_inference_data
+
+        return to_inference_data(
+            self.target, self.distribution, key=key, num_draws=n, observed_data=observed_data
+        )
+
     def summary(self) -> str:
         """Returns the verdict, the stages and the parameters as tables."""
         d = self.diagnostics
