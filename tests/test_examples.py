@@ -138,10 +138,12 @@ def test_diabetes_evidence_is_a_multivariate_t():
 
 def test_two_modes(tmp_path):
     figure = tmp_path / "modes.png"
-    result = load("two_modes").main(num_steps=500, num_draws=5000, figure=figure)
+    result = load("two_modes").main(
+        names=("plain", "annealed"), num_steps=500, num_draws=5000, figure=figure
+    )
     plain, annealed = result["plain"], result["annealed"]
     assert plain["verdict"] == "do not trust"
-    assert plain["first_mode"] in (0.0, 1.0)
+    assert plain["first_mode"] > 0.999
     np.testing.assert_allclose(plain["missed_mass"], 0.4, atol=0.1)
     np.testing.assert_allclose(plain["elbo"], np.log(0.6), atol=0.01)
     assert annealed["verdict"] != "do not trust"
@@ -181,7 +183,7 @@ def test_horseshoe(tmp_path):
 
 def test_horseshoe_coefficients_are_no_larger_than_the_slab():
     example = load("horseshoe")
-    theta = {"z": np.ones(30), "local": np.linspace(1e-3, 1e6, 30), "tau": 0.1, "c2": 4.0}
+    theta = {"z": np.ones(30), "local": np.linspace(1e-3, 1e6, 30), "tau": 0.1}
     found = example.coefficients(theta)
     np.testing.assert_allclose(found[0], 1e-4, rtol=1e-4)  # far inside: tau local
     np.testing.assert_allclose(found[-1], 2.0, rtol=1e-4)
