@@ -12,8 +12,10 @@ correlated measurements. Run it with
 
     python examples/horseshoe.py
 
-It prints the verdict on the fit and the strongest coefficients. Then Markov chains in the base
-space of the flow check it: their draws are exact in the limit, and the chains say if they agree.
+It prints the verdict on the fit, which is not to trust it: the weights of its draws are uneven.
+Then Markov chains in the base space of the flow, whose draws are exact in the limit, show how far
+off the fit is, and say whether they agree with one another. The means and standard deviations are
+close. What the fit lacks is the spike of the coefficients at zero, as the picture shows.
 """
 
 import dataclasses
@@ -158,8 +160,9 @@ def draw(path: pathlib.Path, draws: np.ndarray, chains: np.ndarray, names: list[
         axes.hist(fitted, bins=bins, density=True, histtype="step", label="fit")
         axes.hist(long, bins=bins, density=True, histtype="step", label="Markov chains")
         axes.set(title=name, yticks=[])
-    panels = picture.axes
-    panels[0].legend(frameon=False)
+    picture.legend(
+        *picture.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2
+    )
 
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path, dpi=150)
