@@ -7,9 +7,10 @@ The posterior is a mixture of two tilted Gaussians, about one unit wide and eigh
 A fit that maximises the ELBO may settle on one of them, and nothing that it draws can tell it of
 the other: its importance weights are all equal, its k-hat is perfect. So `fit.diagnostics` also
 searches where the fit does not draw. `annealing=0.05` starts from the posterior raised to that
-power, in which the modes are one, and goes from there to the posterior itself. What remains is the
-bridge: a flow is continuous, and between the modes it draws a little where there is nothing. Spline
-couplings, `flow=hkf.flows.nsf(2)`, make a thinner one than the default flow. Run it with
+power, in which the modes are one, and goes from there to the posterior itself. Both modes are found
+then. What remains is a bridge: a flow is continuous, and between the modes it draws a little where
+there is next to nothing. The verdict on the default flow may still be not to trust it; a flow of
+spline couplings, `flow=hkf.flows.nsf(2)`, has weights that can be corrected with. Run it with
 
     python examples/two_modes.py
 

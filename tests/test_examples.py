@@ -139,14 +139,14 @@ def test_diabetes_evidence_is_a_multivariate_t():
 def test_two_modes(tmp_path):
     figure = tmp_path / "modes.png"
     result = load("two_modes").main(
-        names=("plain", "annealed"), num_steps=500, num_draws=5000, figure=figure
+        names=("plain", "annealed"), num_steps=250, num_draws=5000, figure=figure
     )
     plain, annealed = result["plain"], result["annealed"]
     assert plain["verdict"] == "do not trust"
     assert plain["first_mode"] > 0.999
     np.testing.assert_allclose(plain["missed_mass"], 0.4, atol=0.1)
     np.testing.assert_allclose(plain["elbo"], np.log(0.6), atol=0.01)
-    assert annealed["verdict"] != "do not trust"
+    assert annealed["missed_mass"] < 0.05
     np.testing.assert_allclose(annealed["corrected_first_mode"], 0.6, atol=0.05)
     np.testing.assert_allclose(annealed["log_evidence"], 0.0, atol=0.05)
     assert figure.stat().st_size > 0
@@ -154,7 +154,7 @@ def test_two_modes(tmp_path):
 
 def test_minibatch(tmp_path):
     figure = tmp_path / "minibatch.png"
-    result = load("minibatch").main(num_rows=20_000, num_steps=50, figure=figure)
+    result = load("minibatch").main(num_rows=10_000, num_steps=50, figure=figure)
     np.testing.assert_allclose(result["mean_errors"], 0.0, atol=0.1)
     np.testing.assert_allclose(result["sd_errors"], 0.0, atol=0.1)
     assert figure.stat().st_size > 0
