@@ -51,16 +51,6 @@ def test_conjugate_posterior():
     assert "log evidence" in fit.summary()
 
 
-def test_importance_resampled_draws_are_of_the_posterior():
-    target = hkf.Target(lambda z: -0.5 * jnp.sum(((z - 1.0) / 0.8) ** 2), 2)
-    standard = hkf.flows.mean_field(2)
-    fit = quiet(target, flow=standard, num_steps=1, optimizer=optax.sgd(0.0))
-    np.testing.assert_allclose(fit.sample(1, 20_000).mean(axis=0), 0.0, atol=0.05)
-    draws = fit.sample(1, 20_000, importance_resample=True)  # with an array for each: 8 GB
-    np.testing.assert_allclose(draws.mean(axis=0), 1.0, atol=0.05)
-    np.testing.assert_allclose(draws.std(axis=0), 0.8, atol=0.05)
-
-
 def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
     """From step 60 on every gradient is NaN: the parameters are those of before."""
 

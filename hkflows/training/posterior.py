@@ -195,12 +195,11 @@ class _Log:
 
 def _check_event(flow: hk.Transformed, target: Target) -> None:
     """Raises `ValueError` where the flow does not fit the target."""
-    key = jax.random.key(0)
-    y = jax.eval_shape(lambda: flow.apply(flow.init(key)).sample(seed=key))
-    if y.shape != (target.event_size,):
+    q = jax.eval_shape(lambda: flow.apply(flow.init(jax.random.key(0))))
+    if q.event_shape != (target.event_size,) or q.batch_shape != ():
         raise ValueError(
             f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "
-            f"got {y.shape[-1:]} and {y.shape[:-1]}."
+            f"got {q.event_shape} and {q.batch_shape}."
         )
 
 

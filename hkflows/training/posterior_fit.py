@@ -103,9 +103,7 @@ class PosteriorFit:
         )
         log_weights = jax.lax.map(self.target.log_density, z, batch_size=1000) - log_q
         log_weights = jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
-        # `jax.random.categorical` would make an array of `n` times the proposals.
-        weights = jax.nn.softmax(log_weights)
-        picked = jax.random.choice(pick_key, num_proposals, (n,), p=weights)
+        picked = jax.random.categorical(pick_key, log_weights, shape=(n,))
         return jax.vmap(self.target.constrain)(z[picked])
 
     def summary(self) -> str:
