@@ -8,6 +8,7 @@ from hkflows.bijectors import (
     Chain,
     Coupling,
     Elementwise,
+    LowRankAffine,
     Permutation,
     TriangularAffine,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "DensityFit",
     "Elementwise",
     "FlowDistribution",
+    "LowRankAffine",
     "Permutation",
     "PosteriorFit",
     "RationalQuadratic",

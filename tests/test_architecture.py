@@ -34,8 +34,9 @@ FLOORS = {
 # Which rooms may talk to which neighbours outside.
 ALLOWED = {
     "haiku": {"conditioners", "flows", "training"},
-    "optax": {"training"},
+    "optax": {"training", "diagnostics"},
     "distrax": {
+        "training",
         "bijectors",
         "distributions",
         "flows",

@@ -1,11 +1,18 @@
 """Importance weights: what they say in cases that can be worked out by hand."""
 
+import re
+
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from scipy import stats
 
 import hkflows as hkf
 from hkflows import diagnostics
+from hkflows.diagnostics.verdict import judge
+from hkflows.training import affine
 
 
 def test_by_hand():
@@ -30,37 +37,177 @@ def test_khat_finds_the_tail_index():
         np.testing.assert_allclose(diagnostics.pareto_khat(-k * np.log(uniform)), k, atol=0.15)
 
 
-def test_diagnose_a_perfect_fit_and_one_with_bad_draws():
-    q = hkf.standard_normal(2)
-    report = diagnostics.diagnose(
-        q, lambda y: q.log_prob(y) + 3.0, seed=jax.random.key(0), num_samples=1000
-    )
-    np.testing.assert_allclose([report.elbo, report.log_evidence], 3.0, rtol=1e-5)
-    np.testing.assert_allclose(report.ess, 1000, rtol=1e-5)
-    assert report.num_nonfinite == 0
-    assert report.khat < 0.7
+def gaussian(mean, factor):
+    """A Gaussian in the form of a flow."""
+    return affine.gaussian(jnp.asarray(mean), jnp.asarray(factor))
 
-    holes = diagnostics.diagnose(
-        q,
-        lambda y: jnp.where(y[0] > 0, jnp.nan, q.log_prob(y)),
-        seed=jax.random.key(0),
-        num_samples=1000,
-    )
-    assert 400 < holes.num_nonfinite < 600
-    assert np.isfinite(holes.elbo)
+
+def report(q, log_density, num_samples=4000):
+    target = hkf.Target(log_density, q.event_shape[0])
+    return diagnostics.diagnose(q, target, seed=0, num_samples=num_samples)
+
+
+def test_a_perfect_fit_is_good():
+    q = gaussian(jnp.ones(2), jnp.asarray([[2.0, 0.0], [1.0, 0.5]]))
+    found = report(q, lambda z: q.log_prob(z) + 3.0)
+    np.testing.assert_allclose([found.elbo, found.log_evidence], 3.0, rtol=1e-5)
+    np.testing.assert_allclose(found.ess, 4000, rtol=1e-3)
+    assert found.num_nonfinite == found.num_zero == 0
+    assert found.missed_mass < 0.01
+    assert found.verdict == "good"
+
+
+def test_draws_that_are_not_finite_are_counted():
+    q = gaussian(jnp.zeros(2), jnp.eye(2))
+    found = report(q, lambda z: jnp.where(z[0] > 0, jnp.nan, q.log_prob(z)), 1000)
+    assert 400 < found.num_nonfinite < 600
+    assert np.isfinite(found.elbo)
+    assert found.verdict == "do not trust"
+    assert "NaN" in found.reason
+
+    nowhere = report(q, lambda z: jnp.nan * z[0], 100)
+    assert nowhere.verdict == "do not trust"
+    assert nowhere.num_nonfinite == 100
 
 
 def test_zero_density_is_a_weight_of_zero_and_not_a_bad_draw():
     """Half of a normal: log Z = log 1/2, half of the draws count, the ELBO is minus infinity."""
-    q = hkf.standard_normal(1)
-    report = diagnostics.diagnose(
-        q,
-        lambda y: jnp.where(y[0] > 0, q.log_prob(y), -jnp.inf),
-        seed=0,
-        num_samples=4000,
+    q = gaussian(jnp.zeros(1), jnp.eye(1))
+    found = report(q, lambda z: jnp.where(z[0] > 0, q.log_prob(z), -jnp.inf))
+    np.testing.assert_allclose(found.log_evidence, np.log(0.5), atol=0.05)
+    np.testing.assert_allclose(found.ess / 4000, 0.5, atol=0.03)
+    assert found.elbo == -np.inf
+    assert 1800 < found.num_zero < 2200
+    assert found.num_nonfinite == 0
+
+
+def test_the_corrected_moments_are_those_of_the_posterior():
+    """From draws of N(0, 1) to N(0.5, 0.7^2): both moments, and the gap at its largest."""
+    q = gaussian(jnp.zeros(1), jnp.eye(1))
+    normal = distrax.Normal(0.5, 0.7)
+    found = report(q, lambda z: normal.log_prob(z[0]), 20_000)
+    table = found.parameters
+    np.testing.assert_allclose([table.mean[0], table.sd[0]], [0.0, 1.0], atol=0.03)
+    np.testing.assert_allclose(
+        [table.corrected_mean[0], table.corrected_sd[0]], [0.5, 0.7], atol=0.03
     )
-    np.testing.assert_allclose(report.log_evidence, np.log(0.5), atol=0.05)
-    np.testing.assert_allclose(report.ess / 4000, 0.5, atol=0.03)
-    assert report.elbo == -np.inf
-    assert 1800 < report.num_zero < 2200
-    assert report.num_nonfinite == 0
+    grid = np.linspace(-4.0, 4.0, 2001)
+    exact = np.abs(stats.norm.cdf(grid) - stats.norm.cdf(grid, 0.5, 0.7)).max()
+    np.testing.assert_allclose(table.gap[0], exact, atol=0.02)
+    assert found.verdict == "use the importance-corrected draws"
+    assert "value[0]" in found.reason
+
+
+CORRELATED = jnp.linalg.inv(jnp.asarray([[1.0, 0.95], [0.95, 1.0]]))
+AT_FAULT = {
+    "mean field on a correlated posterior": (
+        gaussian(jnp.zeros(2), 0.31 * jnp.eye(2)),
+        lambda z: -0.5 * z @ CORRELATED @ z,
+        "uneven|missed|search",
+    ),
+    "a missed mode": (
+        gaussian(jnp.full(2, 4.0), jnp.eye(2)),
+        lambda z: jnp.logaddexp(-0.5 * jnp.sum((z - 4.0) ** 2), -0.5 * jnp.sum((z + 4.0) ** 2)),
+        "another mode",
+    ),
+    "a missed mode among ten dimensions": (
+        gaussian(jnp.full(10, 4.0), jnp.eye(10)),
+        lambda z: jnp.logaddexp(-0.5 * jnp.sum((z - 4.0) ** 2), -0.5 * jnp.sum((z + 4.0) ** 2)),
+        "another mode",
+    ),
+    "heavy tails": (
+        gaussian(jnp.zeros(3), jnp.eye(3)),
+        lambda z: jnp.sum(jax.scipy.stats.cauchy.logpdf(z)),
+        "uneven|tail",
+    ),
+    "not nearly done": (
+        gaussian(jnp.zeros(2), jnp.eye(2)),
+        lambda z: -0.5 * jnp.sum(((z - 10.0) / 0.1) ** 2),
+        "uneven|mode",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", AT_FAULT)
+def test_the_verdict_finds_the_fault(fault):
+    q, log_density, reason = AT_FAULT[fault]
+    found = report(q, log_density)
+    assert found.verdict == "do not trust", found.reason
+    assert re.search(reason, found.reason), found.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "good"),
+        ({"khat": 0.9}, "good"),  # a large k-hat of weights that are all but equal
+        ({"khat": 0.9, "ess": 600.0}, "do not trust"),
+        ({"khat": None, "ess": 600.0}, "do not trust"),
+        ({"khat": 0.3, "missed_mass": 0.5}, "do not trust"),  # a small one, and half is missed
+        ({"ess": 600.0, "gap": np.asarray([0.01, 0.2])}, "use the importance-corrected draws"),
+        ({"stretch": np.asarray([-0.09, 0.0])}, "use the importance-corrected draws"),
+        ({"stretch": np.asarray([0.0, 0.3])}, "good"),  # no more than its error
+        ({"ess": 20.0}, "do not trust"),
+        ({"rounding": 5.0}, "do not trust"),
+        ({"num_nonfinite": 200}, "do not trust"),
+    ],
+)
+def test_how_the_verdict_combines(changes, verdict):
+    changes = dict(changes)
+    gap = changes.pop("gap", np.asarray([0.01, 0.02]))
+    stretch = changes.pop("stretch", np.zeros(2))
+    unused = np.zeros(2)
+    parameters = diagnostics.Parameters(
+        ("a", "b"), *[unused] * 4, stretch, np.asarray([0.01, 0.1]), gap
+    )
+    fine = {
+        "ess": 990.0,
+        "num_samples": 1000,
+        "num_nonfinite": 0,
+        "khat": 0.3,
+        "missed_mass": 0.0,
+        "rounding": 1e-4,
+        "parameters": parameters,
+    }
+    assert judge(**{**fine, **changes})[0] == verdict
+
+
+def test_wider_draws_find_what_a_narrow_fit_misses():
+    """Z of a normal with four times the width, by draws that are mostly in its middle."""
+    q = gaussian(jnp.zeros(2), jnp.eye(2))
+    wide, error = diagnostics.wide_evidence(
+        q, lambda z: jnp.sum(distrax.Normal(0.0, 3.0).log_prob(z)), jax.random.key(0)
+    )
+    assert abs(wide) < max(4.0 * error, 0.05)
+    same, error = diagnostics.wide_evidence(q, q.log_prob, jax.random.key(0))
+    assert abs(same) < 4.0 * error + 0.01
+
+
+def test_far_modes_are_weighed():
+    """A second mode with three times the mass of the first: log 3."""
+    q = gaussian(jnp.zeros(2), jnp.eye(2))
+    other = distrax.Independent(distrax.Normal(jnp.asarray([8.0, -3.0]), 0.5), 1)
+
+    def log_density(z):
+        return jnp.logaddexp(q.log_prob(z), jnp.log(3.0) + other.log_prob(z))
+
+    draws = q.sample(seed=0, sample_shape=(2000,))
+    far, error = diagnostics.far_evidence(q, log_density, 0.0, draws, jax.random.key(1))
+    np.testing.assert_allclose(far, np.log(3.0), atol=max(4.0 * error, 0.05))
+    none, _ = diagnostics.far_evidence(q, q.log_prob, 0.0, draws, jax.random.key(1))
+    assert none == -np.inf
+
+
+def test_rounding_is_that_of_float32():
+    """A constant of 1e6 leaves a sixteenth of a nat: uniform rounding by that much."""
+    draws = jax.random.normal(jax.random.key(0), (64, 3))
+    coarse = diagnostics.rounding_error(lambda z: 1e6 - 0.5 * jnp.sum(z**2), draws)
+    np.testing.assert_allclose(coarse, 0.0625 / 12**0.5, rtol=0.5)
+    assert diagnostics.rounding_error(lambda z: -0.5 * jnp.sum(z**2), draws) < 1e-5
+
+
+def test_rounding_on_the_way_to_a_small_result():
+    """Terms of 1e6 that cancel: as coarse as one of them, though the result is near 2e3."""
+    draws = jax.random.normal(jax.random.key(0), (64, 3))
+    found = diagnostics.rounding_error(lambda z: (1e3 + jnp.sum(z)) ** 2 - 1e6, draws)
+    assert 0.01 < found < 0.2

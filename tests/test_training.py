@@ -37,7 +37,7 @@ def test_conjugate_posterior():
     )
 
     target = hkf.Target.from_log_joint(log_joint, {"w": hkf.supports.real(3)})
-    fit = quiet(target, num_steps=2000, num_samples=64)
+    fit = quiet(target)
     draws = fit.sample(jax.random.key(1), 50_000)["w"]
     sd = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose((draws.mean(axis=0) - mean) / sd, 0.0, atol=0.03)
@@ -47,8 +47,14 @@ def test_conjugate_posterior():
     np.testing.assert_allclose(fit.diagnostics.elbo, log_evidence, atol=0.01)
     np.testing.assert_allclose(fit.diagnostics.log_evidence, log_evidence, atol=0.01)
     assert fit.diagnostics.ess > 0.99 * fit.diagnostics.num_samples
-    assert fit.losses.shape == (2000,)
-    assert "log evidence" in fit.summary()
+    assert fit.diagnostics.verdict == "good"
+    # The posterior is Gaussian: the Gaussian stage finds it, and no flow is trained.
+    assert [stage.kept for stage in fit.stages] == [True, True, False]
+    assert fit.losses.size == 0
+    table = fit.diagnostics.parameters
+    assert table.names == ("w[0]", "w[1]", "w[2]")
+    np.testing.assert_allclose(table.mean, mean, atol=0.03 * sd.max())
+    assert all(word in fit.summary() for word in ("verdict", "log evidence", "w[2]", "not needed"))
 
 
 def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
@@ -65,8 +71,8 @@ def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
         num_steps=500,
         chunk_steps=50,
         inputs=lambda key, steps: steps,
-        score=lambda params, mean_loss: mean_loss,
-        patience=None,
+        score=lambda params, mean_loss: (mean_loss, None),
+        stop=lambda done, scores, report: None,
         progress=False,
     )
     assert "not finite" in result.stop_reason
@@ -87,8 +93,8 @@ def test_single_bad_steps_are_skipped_and_counted():
         num_steps=95,
         chunk_steps=50,
         inputs=lambda key, steps: steps,
-        score=lambda params, mean_loss: mean_loss,
-        patience=None,
+        score=lambda params, mean_loss: (mean_loss, None),
+        stop=lambda done, scores, report: None,
         progress=False,
     )
     assert result.num_skipped == 10

@@ -4,6 +4,7 @@ from hkflows.bijectors.autoregressive import IAF, MAF
 from hkflows.bijectors.chain import Chain
 from hkflows.bijectors.coupling import Coupling
 from hkflows.bijectors.elementwise import RQS, Elementwise
+from hkflows.bijectors.low_rank import LowRankAffine
 from hkflows.bijectors.permutation import Permutation
 from hkflows.bijectors.triangular import TriangularAffine
 
@@ -14,6 +15,7 @@ __all__ = [
     "Chain",
     "Coupling",
     "Elementwise",
+    "LowRankAffine",
     "Permutation",
     "TriangularAffine",
 ]

@@ -26,6 +26,7 @@ CLIMB_STEPS = 300
 CLIMB_RATE = 0.1  # standard deviations a step
 UNEXPECTED = 10.0  # nats of density above what the fit has there
 MAX_MODES = 4
+MAX_FAR_SIZE = 500  # a search that needs the curvature: not in more dimensions
 NUM_MODE_DRAWS = 500  # for each
 
 
@@ -73,7 +74,7 @@ def far_evidence(
     From points up to 20 standard deviations away, and from others near the origin, Adam climbs the
     log density. Where it ends and `q` has far less density than the posterior, a Gaussian with the
     curvature there is the proposal of importance sampling, which counts what `q` misses by a factor
-    of ten or more.
+    of ten or more. In more than 500 dimensions nothing is searched.
 
     Args:
         q: a distribution with `log_prob`.
@@ -83,6 +84,8 @@ def far_evidence(
         key: a PRNG key.
     """
     D = draws.shape[1]
+    if D > MAX_FAR_SIZE:
+        return -np.inf, 0.0
     start_key, draw_key = jax.random.split(key)
     mean = jnp.mean(draws, axis=0)
     factor = jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))

@@ -17,6 +17,8 @@ class Parameters:
         sd: standard deviation of the draws, `[K]`.
         corrected_mean: of the weighted draws, `[K]`.
         corrected_sd: standard deviation of the weighted draws, `[K]`.
+        stretch: the corrected standard deviation over the plain one, less one, `[K]`.
+        stretch_error: standard error of that, from the fourth moment, `[K]`.
         gap: the largest difference between the distribution functions of the draws and of the
             weighted draws, `[K]`, between 0 and 1. Unlike that of moments it is the same in any
             unit, and small noise in a heavy tail leaves it small.
@@ -27,6 +29,8 @@ class Parameters:
     sd: np.ndarray
     corrected_mean: np.ndarray
     corrected_sd: np.ndarray
+    stretch: np.ndarray
+    stretch_error: np.ndarray
     gap: np.ndarray
 
 
@@ -40,13 +44,19 @@ def compare(names: tuple[str, ...], draws: Any, weights: np.ndarray) -> Paramete
     """
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(draws)]
     values = np.concatenate([leaf.reshape(len(weights), -1) for leaf in leaves], axis=1)
-    mean, corrected_mean = values.mean(axis=0), weights @ values
+    sd, corrected_mean = values.std(axis=0), weights @ values
+    deviations = (values - corrected_mean) ** 2
+    variance = weights @ deviations
+    # A parameter that does not vary is neither stretched nor in error.
+    positive = np.where(variance > 0.0, variance, 1.0)
     return Parameters(
         names=names,
-        mean=mean,
-        sd=values.std(axis=0),
+        mean=values.mean(axis=0),
+        sd=sd,
         corrected_mean=corrected_mean,
-        corrected_sd=np.sqrt(weights @ (values - corrected_mean) ** 2),
+        corrected_sd=np.sqrt(variance),
+        stretch=np.sqrt(variance) / np.where(sd > 0.0, sd, 1.0) - (sd > 0.0),
+        stretch_error=0.5 * np.sqrt(weights**2 @ (deviations / positive - 1.0) ** 2),
         gap=_distribution_gap(values, weights),
     )
 

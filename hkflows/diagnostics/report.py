@@ -128,8 +128,7 @@ def diagnose(
         khat=khat,
         missed_mass=missed_mass,
         rounding=rounding,
-        gap=parameters.gap,
-        names=parameters.names,
+        parameters=parameters,
     )
     all_positive = positive.size == valid.size
     return Diagnostics(
@@ -173,6 +172,6 @@ def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
         ess=0.0,
         missed_mass=1.0,
         rounding=np.nan,
-        parameters=Parameters(target.names(), *[unknown] * 5),
+        parameters=Parameters(target.names(), *[unknown] * 7),
         **settings,
     )

@@ -4,6 +4,8 @@ from typing import Literal
 
 import numpy as np
 
+from hkflows.diagnostics.parameters import Parameters
+
 Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
 
 MOST_NONFINITE = 0.01  # of the draws
@@ -14,6 +16,7 @@ RELIABLE_KHAT = 0.7
 EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no consequence
 FEWEST = 100.0  # effective draws to correct with
 GAP = 0.03  # between the distribution functions of a parameter, plain and corrected
+STRETCH = 0.05  # of a parameter's standard deviation, beyond what its error explains
 
 
 def judge(
@@ -24,8 +27,7 @@ def judge(
     khat: float | None,
     missed_mass: float,
     rounding: float,
-    gap: np.ndarray,
-    names: tuple[str, ...],
+    parameters: Parameters,
 ) -> tuple[Verdict, str]:
     """Combines what is known of a fit.
 
@@ -40,8 +42,7 @@ def judge(
         khat: Pareto k-hat, or `None` if not known.
         missed_mass: the fraction of the posterior's mass that the fit misses.
         rounding: of the log density (nats).
-        gap: for each parameter, between the distribution functions, plain and corrected.
-        names: of the parameters.
+        parameters: their moments, plain and corrected.
 
     Returns:
         The verdict and its reason, a sentence.
@@ -70,11 +71,20 @@ def judge(
     if not reliable:
         reason = f"The weights are uneven, with {weights}: the fit is not close to the posterior."
         return "do not trust", reason
-    worst = int(np.argmax(gap))
-    if gap[worst] > GAP:
+    p = parameters
+    worst = int(np.argmax(p.gap))
+    if p.gap[worst] > GAP:
         reason = (
-            f"The weights, with {weights}, move the distribution of `{names[worst]}` by "
-            f"{gap[worst]:.2f} (the largest difference of distribution functions)."
+            f"The weights, with {weights}, move the distribution of `{p.names[worst]}` by "
+            f"{p.gap[worst]:.2f} (the largest difference of distribution functions)."
+        )
+        return "use the importance-corrected draws", reason
+    excess = np.abs(p.stretch) - SURE * p.stretch_error
+    worst = int(np.argmax(excess))
+    if excess[worst] > STRETCH:
+        reason = (
+            f"The weights, with {weights}, change the standard deviation of `{p.names[worst]}` by "
+            f"{100.0 * p.stretch[worst]:.0f} %."
         )
         return "use the importance-corrected draws", reason
     return "good", f"Plain and importance-corrected marginals agree, with {weights}."

@@ -3,6 +3,7 @@
 from hkflows.training.density import DensityFit, fit_density
 from hkflows.training.flow import around, default_flow, fit_flow
 from hkflows.training.gaussian import fit_gaussian
+from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior import fit_posterior
 from hkflows.training.posterior_fit import PosteriorFit, Stage
 from hkflows.training.start import find_start
@@ -17,5 +18,6 @@ __all__ = [
     "fit_density",
     "fit_flow",
     "fit_gaussian",
+    "fit_low_rank_gaussian",
     "fit_posterior",
 ]

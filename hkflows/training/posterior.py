@@ -18,11 +18,13 @@ from hkflows.training.data import check_data, given
 from hkflows.training.flow import CHUNK_ROWS, Report, around, default_flow, fit_flow
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result, check_flow
+from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior_fit import PosteriorFit, Stage
 from hkflows.training.start import find_start
 
 Array = jax.Array
 
+MAX_FULL_SIZE = 500  # for a Gaussian with a full covariance matrix
 NUM_STAGE_DRAWS = 2000  # to tell the ELBO of a stage
 NUM_DIAGNOSTIC_DRAWS = 10_000
 NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
@@ -106,8 +108,9 @@ def fit_posterior(
         )
 
     if flow is not None:
-        _check_event(check_flow(flow), posterior)
+        check_flow(flow)
         first = flow.apply(flow.init(first_key))
+        _check_event(first, posterior)
         target.check_at(first.sample(seed=first_key, sample_shape=(100,)), *batch)
         result = train(flow, None)
         log.add_flow(result)
@@ -116,9 +119,11 @@ def fit_posterior(
         powered = posterior if annealing is None else _to_the_power(posterior, annealing)
         start = find_start(powered, key=first_key)
         target.check_at(start.sample(seed=first_key, sample_shape=(10,)), *batch)
-        log.add("start", start, "a diagonal Gaussian")
-        gaussian = fit_gaussian(powered, start, key=gaussian_key)
-        stage = log.add("gaussian", gaussian, "a Gaussian with correlations")
+        log.add("start", start, "independent dimensions")
+        full = target.event_size <= MAX_FULL_SIZE
+        fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
+        gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
+        stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
         best = gaussian if stage.kept else start
         fitted, result = (_constant(best), {}), None
         if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
@@ -175,7 +180,7 @@ class _Log:
     def add_flow(self, result: Result) -> Stage:
         """Notes a flow, whose fit has told its ELBO from fresh draws."""
         report: Report = result.report
-        elbo = -result.scores.min()
+        elbo = -float(result.scores.min())
         spread = float(report.spread)
         return self._append("flow", elbo, spread, report.num_draws, result.stop_reason)
 
@@ -193,9 +198,8 @@ class _Log:
         return stage
 
 
-def _check_event(flow: hk.Transformed, target: Target) -> None:
+def _check_event(q: FlowDistribution, target: Target) -> None:
     """Raises `ValueError` where the flow does not fit the target."""
-    q = jax.eval_shape(lambda: flow.apply(flow.init(jax.random.key(0))))
     if q.event_shape != (target.event_size,) or q.batch_shape != ():
         raise ValueError(
             f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows import checks
-from hkflows.diagnostics import Diagnostics
+from hkflows.diagnostics import Diagnostics, importance_weights
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.tables import columns, table
@@ -103,8 +103,28 @@ class PosteriorFit:
         )
         log_weights = jax.lax.map(self.target.log_density, z, batch_size=1000) - log_q
         log_weights = jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
-        picked = jax.random.categorical(pick_key, log_weights, shape=(n,))
+        picked = jax.random.choice(pick_key, num_proposals, (n,), p=importance_weights(log_weights))
         return jax.vmap(self.target.constrain)(z[picked])
+
+    def to_arviz(
+        self, key: Array | int, n: int = 1000, *, observed_data: dict[str, Any] | None = None
+    ) -> Any:
+        """Returns draws as an `arviz.InferenceData`; it needs the extra `diagnostics`.
+
+        Args:
+            key: a PRNG key, typed or not, or an integer.
+            n: the number of draws.
+            observed_data: arrays by name, for a group of their own.
+
+        Returns:
+            One chain of draws in the group `posterior`, and their log density and log weight in
+            `sample_stats`.
+        """
+        from hkflows.integrations.arviz import to_inference_data
+
+        return to_inference_data(
+            self.target, self.distribution, key=key, num_draws=n, observed_data=observed_data
+        )
 
     def summary(self) -> str:
         """Returns the verdict, the stages and the parameters as tables."""

@@ -9,7 +9,7 @@ import optax
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training.affine import gaussian
+from hkflows.training.affine import diagonal_gaussian
 
 Array = jax.Array
 Density = Callable[[Array], Array]
@@ -62,7 +62,8 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
             f"value is {target.log_density(near[0])}."
         )
-    return gaussian(*jax.jit(_climb, static_argnums=0)(target.log_density, point, climb_key))
+    climb = jax.jit(_climb, static_argnums=0)
+    return diagonal_gaussian(*climb(target.log_density, point, climb_key))
 
 
 def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
@@ -95,7 +96,7 @@ def _search(log_density: Density, origin: Array, key: Array) -> tuple[Array, Arr
 
 
 def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array]:
-    """Returns the mean `[D]` and the diagonal factor `[D, D]` of the best Gaussian on the way."""
+    """Returns the mean and the standard deviations, `[D]`, of the best Gaussian on the way."""
     noise = jax.random.normal(key, (NUM_DRAWS, point.shape[0]), point.dtype)
 
     def elbo(mean: Array, scale: Array) -> Array:
@@ -129,7 +130,7 @@ def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array
     ones = jnp.ones_like(point)
     start = (point, ones, ones, jnp.asarray(-jnp.inf, point.dtype))
     (mean, _, scale, _), _ = jax.lax.scan(segment, start, None, length=NUM_SEGMENTS)
-    return mean, jnp.diag(scale)
+    return mean, scale
 
 
 def _lbfgs_path(log_density: Density, event_size: int) -> Array:

@@ -1,0 +1,264 @@
+"""The stages of a posterior fit, each against a posterior that is known."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import hkflows as hkf
+from hkflows import training
+from hkflows.training import data as data_module
+from hkflows.training import gaussian as gaussian_module
+from hkflows.training.affine import gaussian
+
+KEY = jax.random.key(0)
+
+
+def normal(mean, covariance):
+    """A Gaussian target with log Z = 0, from float64 matrices."""
+    precision = jnp.asarray(np.linalg.inv(covariance))
+    constant = 0.5 * np.linalg.slogdet(2.0 * np.pi * covariance)[1]
+    return hkf.Target(
+        lambda z: -0.5 * (z - mean) @ precision @ (z - mean) - constant, len(covariance)
+    )
+
+
+def moments(q):
+    """The mean and the covariance of an affine image of the standard normal."""
+    D = q.event_shape[0]
+    mean = q.bijector.forward(jnp.zeros(D))
+    factor = np.asarray(jax.vmap(q.bijector.forward)(jnp.eye(D)) - mean, np.float64).T
+    return np.asarray(mean), factor @ factor.T
+
+
+def test_the_start_is_as_wide_as_the_mass_and_not_as_a_spike():
+    """A needle of unbounded height and mass 1e-6 at the origin, next to a normal at 3."""
+
+    def log_density(z):
+        needle = np.log(1e-6) + jnp.sum(jax.scipy.stats.norm.logpdf(z, 0.0, 1e-5))
+        return jnp.logaddexp(needle, jnp.sum(jax.scipy.stats.norm.logpdf(z, 3.0, 1.0)))
+
+    _, covariance = moments(training.find_start(hkf.Target(log_density, 2), key=KEY))
+    assert (np.diag(covariance) > 0.5).all()
+
+
+def test_the_start_finds_other_units():
+    scale = np.asarray([1e-3, 1e3, 1.0])
+    target = normal(1000.0 * scale, np.diag(scale**2))
+    mean, covariance = moments(training.find_start(target, key=KEY))
+    np.testing.assert_allclose(mean / scale, 1000.0, atol=3.0)
+    assert (np.sqrt(np.diag(covariance)) / scale > 0.1).all()
+
+
+def test_the_start_looks_far_for_a_finite_density():
+    target = hkf.Target(
+        lambda z: jnp.where(z[0] > 500.0, -0.5 * jnp.sum((z - 1000.0) ** 2), jnp.nan), 2
+    )
+    mean, _ = moments(training.find_start(target, key=KEY))
+    np.testing.assert_allclose(mean, 1000.0, atol=3.0)
+    with pytest.raises(ValueError, match="finite"):
+        training.find_start(hkf.Target(lambda z: z[0] - jnp.inf, 2), key=KEY)
+
+
+def test_matching_solves_its_equation():
+    """S U S + S = V, with U and V as in Cai et al. (2024), equations 9 to 11."""
+    rng = np.random.default_rng(0)
+    x, g, penalty = rng.standard_normal((30, 4)), rng.standard_normal((30, 4)) + 1.0, 7.0
+    usable = np.ones(30, bool)
+    batch = gaussian_module._Batch(*map(jnp.asarray, (x, g, usable, 0.0, 0.0)))
+    mean, factor = gaussian_module._match(batch, jnp.asarray(penalty))
+    S, r = np.asarray(factor @ factor.T), penalty / (1.0 + penalty)
+    U = penalty * np.cov(g.T, bias=True) + r * np.outer(g.mean(0), g.mean(0))
+    V = np.eye(4) + penalty * np.cov(x.T, bias=True) + r * np.outer(x.mean(0), x.mean(0))
+    np.testing.assert_allclose(S @ U @ S + S, V, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(mean, r * (S @ g.mean(0) + x.mean(0)), rtol=1e-4, atol=1e-4)
+
+
+def test_a_gaussian_is_found_whatever_its_units():
+    """Scales from 1e-3 to 1e3, correlations of 0.99, and a start that is off by 100 of them."""
+    scale = 10.0 ** np.linspace(-3.0, 3.0, 7)
+    correlation = 0.99 + 0.01 * np.eye(7)
+    covariance = correlation * np.outer(scale, scale)
+    target = normal(100.0 * scale, covariance)
+    start = gaussian(jnp.zeros(7), jnp.diag(jnp.asarray(scale, jnp.float32)))
+    mean, found = moments(training.fit_gaussian(target, start, key=KEY))
+    np.testing.assert_allclose(mean / scale, 100.0, atol=0.01)
+    np.testing.assert_allclose(found / np.outer(scale, scale), correlation, atol=0.01)
+
+
+def test_a_gaussian_survives_a_density_with_holes():
+    target = hkf.Target(lambda z: jnp.where(z[0] > 2.0, jnp.nan, -0.5 * jnp.sum((z + 1) ** 2)), 2)
+    start = gaussian(jnp.zeros(2), 0.3 * jnp.eye(2))
+    mean, covariance = moments(training.fit_gaussian(target, start, key=KEY))
+    np.testing.assert_allclose(mean, -1.0, atol=0.05)
+    np.testing.assert_allclose(covariance, np.eye(2), atol=0.05)
+
+
+def test_a_covariance_of_low_rank_is_found():
+    rng = np.random.default_rng(1)
+    U = rng.standard_normal((40, 2))
+    scale = 10.0 ** rng.uniform(-1.0, 1.0, 40)
+    covariance = (np.eye(40) + U @ U.T) * np.outer(scale, scale)
+    target = normal(scale, covariance)
+    start = gaussian(jnp.zeros(40), jnp.diag(jnp.asarray(scale, jnp.float32)))
+    mean, found = moments(training.fit_low_rank_gaussian(target, start, key=KEY))
+    sd = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose((mean - scale) / sd, 0.0, atol=0.02)
+    np.testing.assert_allclose((found - covariance) / np.outer(sd, sd), 0.0, atol=0.02)
+
+
+def test_a_flow_around_a_gaussian_starts_as_that_gaussian():
+    q = gaussian(jnp.asarray([5.0, -3.0]), jnp.asarray([[2.0, 0.0], [1.0, 0.1]]))
+    flow = training.around(training.default_flow(2), q)
+    fresh = flow.apply(flow.init(KEY))
+    z = q.sample(seed=KEY, sample_shape=(5,))
+    np.testing.assert_allclose(fresh.log_prob(z), q.log_prob(z), rtol=1e-4)
+
+
+def test_the_flow_stage_gains_what_a_gaussian_cannot():
+    """The banana of Haario et al.: an affine autoregressive map of a normal, log Z = 0."""
+
+    def log_density(z):
+        first = jax.scipy.stats.norm.logpdf(z[0], 0.0, 2.0)
+        return first + jax.scipy.stats.norm.logpdf(z[1], 0.5 * z[0] ** 2, 1.0)
+
+    fit = hkf.fit_posterior(hkf.Target(log_density, 2), key=0, progress=False)
+    start, full, flow = fit.stages
+    assert start.elbo < full.elbo < flow.elbo - 0.2
+    assert flow.kept
+    assert fit.diagnostics.elbo > -0.02
+    assert fit.diagnostics.verdict == "good"
+    # Weights as even as these need no more than the first round.
+    assert "log weights vary" in fit.stop_reason
+    assert fit.losses.size == training.flow.ROUND_STEPS[0]
+
+
+def test_a_stage_that_does_not_help_is_dropped():
+    """One step of a flow, with a rate that ruins it: the Gaussian stays."""
+    target = hkf.Target(lambda z: jnp.sum(z - jnp.exp(z)), 2)  # of an exponential: Z = 1
+    fit = hkf.fit_posterior(
+        target, key=0, num_steps=3, num_samples=8, optimizer=optax.sgd(-1.0), progress=False
+    )
+    assert [stage.kept for stage in fit.stages] == [True, True, False]
+    assert -0.3 < fit.diagnostics.elbo < 0.0
+
+
+def test_annealing_finds_the_other_mode():
+    """Two modes; from the origin the plain fit goes to one. Tempered, the Gaussian covers both."""
+
+    def log_density(z):
+        modes = -0.5 * jnp.stack([jnp.sum((z - 4.0) ** 2), jnp.sum((z + 4.0) ** 2)])
+        return jax.nn.logsumexp(modes) - np.log(2.0) - np.log(2.0 * np.pi)
+
+    target = hkf.Target(log_density, 2)
+    plain = hkf.fit_posterior(target, key=0, num_steps=20, progress=False)
+    assert plain.diagnostics.verdict == "do not trust"
+    assert "another mode" in plain.diagnostics.reason
+    np.testing.assert_allclose(plain.diagnostics.missed_mass, 0.5, atol=0.1)
+
+    annealed = hkf.fit_posterior(target, key=0, annealing=0.05, num_steps=1000, progress=False)
+    draws = annealed.sample(1, 2000)
+    assert 0.1 < float(np.mean(draws[:, 0] > 0.0)) < 0.9
+
+
+def test_importance_resampling_corrects_a_crude_fit():
+    """A mean-field Gaussian, two steps from where it starts, to N(0.5, 0.8^2)."""
+    target = normal(np.asarray([0.5]), np.asarray([[0.64]]))
+    fit = hkf.fit_posterior(
+        target, key=0, flow=hkf.flows.mean_field(1), num_steps=2, num_samples=4, progress=False
+    )
+    plain = fit.sample(1, 20_000)
+    corrected = fit.sample(1, 20_000, importance_resample=True)
+    assert abs(float(plain.std()) - 0.8) > 0.1
+    np.testing.assert_allclose([corrected.mean(), corrected.std()], [0.5, 0.8], atol=0.03)
+
+
+ROWS = np.random.default_rng(3).normal([1.0, -2.0], 1.0, (103, 2))
+
+
+def from_rows():
+    """The mean of 103 rows of unit variance, flat prior: N(mean, 1/103)."""
+    joint = hkf.elbo.minibatch(
+        lambda p: 0.0 * jnp.sum(p["mean"]),
+        lambda p, rows: -0.5 * jnp.sum((rows - p["mean"]) ** 2, axis=1),
+        num_data=103,
+    )
+    return hkf.Target.from_log_joint(joint, {"mean": hkf.supports.real(2)})
+
+
+def test_all_data_in_chunks_is_all_data_at_once():
+    """103 rows in chunks of 10: ten whole ones and one of three."""
+    target = from_rows()
+    z = jnp.asarray([0.3, -0.7])
+    chunked = data_module.given(target, jnp.asarray(ROWS), 10)
+    value, gradient = jax.value_and_grad(chunked.log_density)(z)
+    exact, exact_gradient = jax.value_and_grad(target.log_density)(z, jnp.asarray(ROWS))
+    np.testing.assert_allclose(value, exact, rtol=1e-5)
+    np.testing.assert_allclose(gradient, exact_gradient, rtol=1e-5)
+
+
+def test_batches_go_through_all_rows():
+    rows = np.asarray(data_module.batches(KEY, 12, 4, 7))
+    assert rows.shape[0] >= 7
+    for epoch in range(2):
+        assert sorted(rows[3 * epoch : 3 * epoch + 3].ravel()) == list(range(12))
+    assert (rows[:3] != rows[3:6]).any()
+
+
+def test_a_fit_to_data_in_batches():
+    fit = hkf.fit_posterior(
+        from_rows(), key=0, data=jnp.asarray(ROWS), batch_size=20, num_steps=50, progress=False
+    )
+    draws = fit.sample(1, 10_000)["mean"]
+    np.testing.assert_allclose(draws.mean(axis=0), ROWS.mean(axis=0), atol=0.01)
+    np.testing.assert_allclose(draws.std(axis=0), 103**-0.5, rtol=0.05)
+    assert fit.diagnostics.verdict == "good"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"data": ROWS}, "data"),
+        ({"batch_size": 5}, "batch_size"),
+        ({"annealing": 0.0}, "annealing"),
+        ({"annealing": 2.0}, "annealing"),
+    ],
+)
+def test_errors(settings, name):
+    target = normal(np.zeros(2), np.eye(2))
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        hkf.fit_posterior(target, key=0, num_steps=1, progress=False, **settings)
+
+
+def test_data_must_be_finite_and_of_one_length():
+    for data in ({"x": ROWS, "y": ROWS[:5]}, np.where(ROWS > 0.0, ROWS, np.nan), None):
+        with pytest.raises(ValueError, match="`data`"):
+            hkf.fit_posterior(from_rows(), key=0, data=data, num_steps=1, progress=False)
+
+
+def test_a_users_flow_is_trained_as_it_is():
+    """A mean-field flow stays mean field: no Gaussian with correlations around it."""
+    covariance = np.asarray([[1.0, 0.95], [0.95, 1.0]])
+    fit = hkf.fit_posterior(
+        normal(np.zeros(2), covariance),
+        key=0,
+        flow=hkf.flows.mean_field(2),
+        num_steps=600,
+        progress=False,
+    )
+    assert [stage.name for stage in fit.stages] == ["flow"]
+    assert fit.losses.shape == (600,)
+    # The mean field that minimises the divergence has the conditional variances.
+    np.testing.assert_allclose(np.std(fit.sample(1, 5000), axis=0), 0.05**0.5 * 1.95**0.5, rtol=0.1)
+    assert fit.diagnostics.verdict == "do not trust"
+
+
+def test_a_second_fit_of_the_same_flow_has_the_same_structure():
+    q = gaussian(jnp.zeros(2), jnp.eye(2))
+    flow = training.around(training.default_flow(2), q)
+    params = flow.init(KEY)
+    first, second = flow.apply(params), flow.apply(params)
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    assert isinstance(flow, hk.Transformed)
