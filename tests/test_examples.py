@@ -6,6 +6,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from scipy import stats
+
+import hkflows as hkf
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -85,6 +88,105 @@ def test_in_your_transform(tmp_path):
         # A fair coin for each pixel scores -64 log 2.
         assert -64.0 * np.log(2.0) < numbers["test_elbo"] < numbers["log_evidence"]
     assert figure.stat().st_size > 0
+
+
+def test_eight_schools_numpyro(tmp_path):
+    figure = tmp_path / "schools.png"
+    example = load("eight_schools_numpyro")
+    result = example.main(num_steps=200, num_draws=20_000, figure=figure)
+    np.testing.assert_allclose([*result["errors"].values()], 0.0, atol=0.25)
+    draws = result["draws"]
+    effects = draws["mu"][:, None] + draws["tau"][:, None] * draws["theta_trans"]
+    np.testing.assert_allclose(draws["theta"], effects, rtol=1e-4, atol=1e-4)
+    assert result["elbo"] < result["log_evidence"]
+    assert figure.stat().st_size > 0
+
+
+def test_eight_schools_numpyro_is_the_model_of_eight_schools():
+    by_hand = load("eight_schools").TARGET  # mu, tau, theta_trans in the same order
+    example = load("eight_schools_numpyro")
+    target = hkf.Target.from_numpyro(
+        example.model, example.STANDARD_ERRORS, effects=example.EFFECTS
+    )
+    for z in np.random.default_rng(0).normal(size=(3, 10)).astype(np.float32):
+        np.testing.assert_allclose(target.log_density(z), by_hand.log_density(z), rtol=1e-5)
+
+
+def test_diabetes(tmp_path):
+    figure = tmp_path / "diabetes.png"
+    result = load("diabetes").main(num_steps=50, num_draws=20_000, figure=figure)
+    # The Gaussian of the second stage is nearly all that there is to find.
+    np.testing.assert_allclose(result["mean_errors"], 0.0, atol=0.05)
+    np.testing.assert_allclose(result["sd_errors"], 0.0, atol=0.05)
+    np.testing.assert_allclose(result["log_evidence"], result["exact_log_evidence"], atol=0.02)
+    assert result["exact_log_evidence"] - 0.05 < result["elbo"]
+    assert result["elbo"] < result["exact_log_evidence"] + 0.01
+    assert result["verdict"] == "good"
+    assert figure.stat().st_size > 0
+
+
+def test_diabetes_evidence_is_a_multivariate_t():
+    example = load("diabetes")
+    shape = (
+        example.RATE
+        / example.SHAPE
+        * (np.eye(len(example.Y)) + example.WIDTH * example.X @ example.X.T)
+    )
+    expected = stats.multivariate_t.logpdf(example.Y, shape=shape, df=2.0 * example.SHAPE)
+    np.testing.assert_allclose(example.exact()[2], expected, rtol=1e-6)
+
+
+def test_two_modes(tmp_path):
+    figure = tmp_path / "modes.png"
+    result = load("two_modes").main(
+        names=("plain", "annealed"), num_steps=250, num_draws=5000, figure=figure
+    )
+    plain, annealed = result["plain"], result["annealed"]
+    assert plain["verdict"] == "do not trust"
+    assert plain["first_mode"] > 0.999
+    np.testing.assert_allclose(plain["missed_mass"], 0.4, atol=0.1)
+    np.testing.assert_allclose(plain["elbo"], np.log(0.6), atol=0.01)
+    assert annealed["missed_mass"] < 0.05
+    np.testing.assert_allclose(annealed["corrected_first_mode"], 0.6, atol=0.05)
+    np.testing.assert_allclose(annealed["log_evidence"], 0.0, atol=0.05)
+    assert figure.stat().st_size > 0
+
+
+def test_minibatch(tmp_path):
+    figure = tmp_path / "minibatch.png"
+    result = load("minibatch").main(num_rows=10_000, num_steps=50, figure=figure)
+    np.testing.assert_allclose(result["mean_errors"], 0.0, atol=0.1)
+    np.testing.assert_allclose(result["sd_errors"], 0.0, atol=0.1)
+    assert figure.stat().st_size > 0
+
+
+def test_minibatch_laplace_is_at_the_mode():
+    example = load("minibatch")
+    features, counts = example.simulate(1000, seed=1)
+    mode, _ = example.laplace(features, counts)
+    slope = counts - np.exp(mode[0] + features @ mode[1:])
+    np.testing.assert_allclose(slope.sum(), mode[0], atol=1e-6)  # of the likelihood, of the prior
+    np.testing.assert_allclose(features.T @ slope, mode[1:], atol=1e-6)
+
+
+def test_horseshoe(tmp_path):
+    figure = tmp_path / "horseshoe.png"
+    result = load("horseshoe").main(
+        num_steps=100, num_chains=2, num_chain_draws=50, num_warmup=50, figure=figure
+    )
+    elbos = result["elbos"]
+    assert elbos["start"] < elbos["gaussian"] < elbos["flow"]
+    assert result["verdict"] == "do not trust"  # so short a fit
+    assert np.all(np.isfinite(result["mean_errors"]))
+    assert figure.stat().st_size > 0
+
+
+def test_horseshoe_coefficients_are_no_larger_than_the_slab():
+    example = load("horseshoe")
+    theta = {"z": np.ones(30), "local": np.linspace(1e-3, 1e6, 30), "tau": 0.1}
+    found = example.coefficients(theta)
+    np.testing.assert_allclose(found[0], 1e-4, rtol=1e-4)  # far inside: tau local
+    np.testing.assert_allclose(found[-1], 2.0, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))

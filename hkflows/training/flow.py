@@ -125,6 +125,7 @@ def fit_flow(
     lengths = ROUND_STEPS if num_steps is None else (checks.positive_int("num_steps", num_steps),)
     S = NUM_SAMPLES if num_samples is None else checks.positive_int("num_samples", num_samples)
     num_rows = check_data(target, data, batch_size)
+    data = jax.tree.map(jnp.asarray, data)  # NumPy's cannot be indexed by what is traced
     if annealing is not None and not 0.0 < checks.finite_float("annealing", annealing) <= 1.0:
         raise ValueError(f"`annealing` must be above 0 and at most 1; got {annealing}.")
     if optimizer is None:

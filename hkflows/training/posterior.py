@@ -6,6 +6,7 @@ from typing import Any
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -82,6 +83,7 @@ def fit_posterior(
             f"gives; got {target!r}."
         )
     check_data(target, data, batch_size)
+    data = jax.tree.map(jnp.asarray, data)
     posterior = target if data is None else given(target, data, CHUNK_ROWS)
     batch = () if data is None else (data,)
     first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(
