@@ -11,6 +11,7 @@ import pytest
 import zoo
 
 import hkflows as hkf
+from hkflows.training import affine
 
 
 def built(function):
@@ -181,6 +182,9 @@ def test_a_missing_extra_is_named(monkeypatch):
     with pytest.raises(ImportError, match=r"hkflows\[diagnostics\]"):
         hkf.diagnostics.pareto_khat(np.zeros(100))
     report = hkf.diagnostics.diagnose(
-        hkf.standard_normal(1), lambda y: -jnp.sum(y**2), seed=jax.random.key(0), num_samples=100
+        affine.gaussian(jnp.zeros(1), jnp.eye(1)),
+        hkf.Target(lambda z: -jnp.sum(z**2), 1),
+        seed=jax.random.key(0),
+        num_samples=100,
     )
     assert report.khat is None
