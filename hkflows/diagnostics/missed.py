@@ -43,23 +43,24 @@ def wide_evidence(q: Any, log_density: Density, key: Array) -> tuple[float, floa
     """
     D = q.event_shape[0]
     pick_key, base_key = jax.random.split(key)
-    alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
-    scales = jnp.concatenate(
-        [
-            jnp.ones((1, D)),
-            jnp.asarray(WIDER)[:, None] * jnp.ones(D),
-            1.0 + (WIDER_ALONE - 1.0) * jax.nn.one_hot(alone, D),
-        ]
-    )
-    component = jnp.arange(NUM_WIDE_DRAWS) % len(scales)
-
-    def log_weight(x: Array) -> Array:
-        log_r = jax.vmap(lambda s: q.base.log_prob(x / s) - jnp.sum(jnp.log(s)))(scales)
-        y, log_det = q.bijector.forward_and_log_det(x)
-        return log_density(y) + log_det - jax.nn.logsumexp(log_r) + jnp.log(len(scales))
 
     @jax.jit
     def log_weights() -> Array:
+        alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
+        scales = jnp.concatenate(
+            [
+                jnp.ones((1, D)),
+                jnp.asarray(WIDER)[:, None] * jnp.ones(D),
+                1.0 + (WIDER_ALONE - 1.0) * jax.nn.one_hot(alone, D),
+            ]
+        )
+
+        def log_weight(x: Array) -> Array:
+            log_r = jax.vmap(lambda s: q.base.log_prob(x / s) - jnp.sum(jnp.log(s)))(scales)
+            y, log_det = q.bijector.forward_and_log_det(x)
+            return log_density(y) + log_det - jax.nn.logsumexp(log_r) + jnp.log(len(scales))
+
+        component = jnp.arange(NUM_WIDE_DRAWS) % len(scales)
         x = scales[component] * q.base.sample(seed=base_key, sample_shape=(NUM_WIDE_DRAWS,))
         return jax.lax.map(log_weight, x, batch_size=256)
 
@@ -87,41 +88,47 @@ def far_evidence(
     if D > MAX_FAR_SIZE:
         return -np.inf, 0.0
     start_key, draw_key = jax.random.split(key)
-    mean = jnp.mean(draws, axis=0)
-    factor = jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
-    log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
 
-    def standard(x: Array) -> Array:
-        """The log density where the draws have mean zero and unit covariance."""
-        return log_density(mean + factor @ x) + log_det
+    def standard(units: tuple[Array, Array], x: Array) -> Array:
+        """The log density in units in which the draws have mean zero and unit covariance."""
+        mean, factor = units
+        return log_density(mean + factor @ x) + jnp.sum(jnp.log(jnp.diagonal(factor)))
 
     @jax.jit
-    def climb() -> tuple[Array, Array]:
-        starts = _starts(start_key, mean, factor)
-        ends = jax.vmap(lambda x: _ascend(standard, x))(starts)
-        return ends, jax.vmap(standard)(ends)
+    def climb(draws: Array) -> tuple[tuple[Array, Array], Array, Array]:
+        units = jnp.mean(draws, axis=0), jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
+        starts = _starts(start_key, *units)
+        ends = jax.vmap(lambda x: _ascend(lambda x: standard(units, x), x))(starts)
+        return units, ends, jax.vmap(lambda x: standard(units, x))(ends)
 
-    ends, heights = climb()
-    expected = log_z - 0.5 * jnp.sum(ends**2, axis=1) - 0.5 * D * np.log(2.0 * np.pi)
-    modes = _distinct(ends, np.asarray(heights), np.asarray(expected) + UNEXPECTED)
+    units, *found = climb(draws)
+    ends, heights = (np.asarray(result, np.float64) for result in found)
+    expected = log_z - 0.5 * np.sum(ends**2, axis=1) - 0.5 * D * np.log(2.0 * np.pi)
+    modes = _distinct(ends, heights, expected + UNEXPECTED)
     if not len(modes):
         return -np.inf, 0.0
 
     @jax.jit
-    def log_weights(modes: Array) -> Array:
-        factors = jax.vmap(lambda x: _curvature_factor(standard, x))(modes)
+    def log_weights(units: tuple[Array, Array], modes: Array) -> Array:
+        mean, factor = units
+
+        def log_p(x: Array) -> Array:
+            return standard(units, x)
+
+        factors = jax.vmap(lambda x: _curvature_factor(log_p, x))(modes)
         noise = jax.random.normal(draw_key, (len(modes), NUM_MODE_DRAWS, D))
         x = (modes[:, None] + jnp.einsum("mij,msj->msi", factors, noise)).reshape(-1, D)
         log_r = jax.nn.logsumexp(
             jnp.stack([_gaussian_log_prob(m, f, x) for m, f in zip(modes, factors, strict=True)]),
             axis=0,
         ) - jnp.log(len(modes))
-        log_p = jax.lax.map(standard, x, batch_size=256)
-        log_q = q.log_prob(mean + x @ factor.T) + log_det
-        missed = log_p - log_q - log_z > jnp.log(10.0)
-        return jnp.where(missed, log_p - log_r, -jnp.inf)
+        log_q = q.log_prob(mean + x @ factor.T) + jnp.sum(jnp.log(jnp.diagonal(factor)))
+        values = jax.lax.map(log_p, x, batch_size=256)
+        missed = values - log_q - log_z > jnp.log(10.0)
+        return jnp.where(missed, values - log_r, -jnp.inf)
 
-    return _mean_of_exponentials(np.asarray(log_weights(modes), np.float64))
+    weights = log_weights(units, jnp.asarray(modes, draws.dtype))
+    return _mean_of_exponentials(np.asarray(weights, np.float64))
 
 
 def _starts(key: Array, mean: Array, factor: Array) -> Array:
@@ -150,17 +157,16 @@ def _ascend(log_density: Density, x: Array) -> Array:
     return jax.lax.scan(step, (x, optimizer.init(x)), None, length=CLIMB_STEPS)[0][0]
 
 
-def _distinct(ends: Array, heights: np.ndarray, least: np.ndarray) -> Array:
+def _distinct(ends: np.ndarray, heights: np.ndarray, least: np.ndarray) -> np.ndarray:
     """Returns the highest ends above what is asked of them, no two close, `[<= MAX_MODES, D]`."""
-    points = np.asarray(ends, np.float64)
     kept: list[np.ndarray] = []
     for index in np.argsort(-heights):
         high = np.isfinite(heights[index]) and heights[index] > least[index]
-        if high and all(np.linalg.norm(points[index] - other) > 0.5 for other in kept):
-            kept.append(points[index])
+        if high and all(np.linalg.norm(ends[index] - other) > 0.5 for other in kept):
+            kept.append(ends[index])
         if len(kept) == MAX_MODES:
             break
-    return jnp.asarray(np.reshape(kept, (len(kept), ends.shape[1])), ends.dtype)
+    return np.reshape(kept, (len(kept), ends.shape[1]))
 
 
 def _curvature_factor(log_density: Density, x: Array) -> Array:

@@ -15,6 +15,7 @@ from hkflows.distributions import FlowDistribution, standard_normal
 from hkflows.elbo import LogDensity
 from hkflows.targets import Target
 from hkflows.training.data import batches, check_data, given
+from hkflows.training.fresh import NUM_FRESH_DRAWS
 from hkflows.training.loop import Result, adam, check_flow, minimise
 
 Array = jax.Array
@@ -23,8 +24,7 @@ ROUND_STEPS = (1500, 3000, 6000)
 LEARNING_RATES = (1e-2, 5e-3, 5e-3)  # at the start of each round
 NUM_SAMPLES = 128
 CHUNK_STEPS = 250
-NUM_FRESH_DRAWS = 1000  # to tell which parameters are best; fewer where each sees all data
-NUM_FRESH_DRAWS_WITH_DATA = 100
+NUM_FRESH_DRAWS_WITH_DATA = 100  # each of them sees all data
 SETTLED = 0.05  # standard deviation of the log weights (nats): an ELBO some 0.001 nats short
 LEAST_GAIN = 0.01  # of a round (nats) for another one to be worth its while
 CHUNK_ROWS = 1000  # rows in memory at a time when all are gone through
@@ -43,7 +43,6 @@ def default_flow(event_size: int) -> hk.Transformed:
     Args:
         event_size: D.
     """
-
     width = min(max(4 * event_size, 64), 128)
 
     def build() -> FlowDistribution:
@@ -198,7 +197,7 @@ def fit_flow(
 
     return minimise(
         loss,
-        flow.init(init_key),
+        jax.jit(flow.init)(init_key),
         key=train_key,
         optimizer=optimizer,
         num_steps=sum(lengths),

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.affine import gaussian
+from hkflows.training.fresh import fresh_log_weights
 
 Array = jax.Array
 Density = Callable[[Array], Array]
@@ -17,7 +19,6 @@ Density = Callable[[Array], Array]
 ROUNDS_PER_SEGMENT = 40
 MAX_SEGMENTS = 12
 MIN_DRAWS, MAX_DRAWS = 64, 512  # a round; four for each dimension in between
-NUM_FRESH_DRAWS = 1000  # to tell the segments' results apart
 CONVERGED = 0.01  # standard deviation of the log weights (nats) that leaves nothing to gain
 
 
@@ -66,32 +67,33 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
     """
     D = target.event_size
     num_draws = min(max(4 * D, MIN_DRAWS), MAX_DRAWS)
-    mean = start.bijector.forward(jnp.zeros(D))
-    factor = (jax.vmap(start.bijector.forward)(jnp.eye(D)) - mean).T
     fresh_key, key = jax.random.split(checks.prng_key("key", key))
+
+    @jax.jit
+    def mean_and_factor() -> tuple[Array, Array]:
+        mean = start.bijector.forward(jnp.zeros(D))
+        return mean, (jax.vmap(start.bijector.forward)(jnp.eye(D)) - mean).T
 
     @jax.jit
     def segment(mean: Array, factor: Array, key: Array) -> tuple[Array, Array]:
         return _segment(target.log_density, mean, factor, key, num_draws)
 
-    @jax.jit
-    def log_weights(mean: Array, factor: Array) -> Array:
-        noise = jax.random.normal(fresh_key, (NUM_FRESH_DRAWS, D))
-        return jax.lax.map(
-            lambda x: _log_weight(target.log_density, mean, factor, x), noise, batch_size=num_draws
-        )
+    def log_weights(mean: Array, factor: Array) -> np.ndarray:
+        q = gaussian(mean, factor)
+        return np.asarray(fresh_log_weights(target.log_density, q, fresh_key), np.float64)
 
-    best, best_weights = (mean, factor), log_weights(mean, factor)
-    for index in range(MAX_SEGMENTS):
-        proposal = segment(*best, jax.random.fold_in(key, index))
+    best = mean_and_factor()
+    best_weights = log_weights(*best)
+    for segment_key in jax.random.split(key, MAX_SEGMENTS):
+        proposal = segment(*best, segment_key)
         weights = log_weights(*proposal)
         gain = weights - best_weights  # of the same noise, draw by draw
-        gain = gain[jnp.isfinite(gain)]
-        if not _elbo(weights)[0] > _elbo(best_weights)[0]:
+        gain = gain[np.isfinite(gain)]
+        if not _mean(weights) > _mean(best_weights):
             break
         best, best_weights = proposal, weights
-        level = jnp.mean(gain) < 2.0 * jnp.std(gain) / gain.size**0.5
-        if level or jnp.std(weights) < CONVERGED:
+        level = gain.mean() < 2.0 * gain.std() / gain.size**0.5
+        if level or weights.std() < CONVERGED:
             break
     return gaussian(*best)
 
@@ -166,10 +168,10 @@ def _triangular(factor: Array) -> Array:
     return lower * jnp.sign(jnp.diagonal(lower))
 
 
-def _log_weight(log_density: Density, mean: Array, factor: Array, noise: Array) -> Array:
-    """Returns the log weight of a draw `[D]` from the Gaussian, up to its constant."""
-    log_det = jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factor))))
-    return log_density(mean + factor @ noise) + 0.5 * jnp.sum(noise**2) + log_det
+def _mean(log_weights: np.ndarray) -> float:
+    """Returns the mean of the finite ones; minus infinity if fewer than half are."""
+    finite = log_weights[np.isfinite(log_weights)]
+    return float(finite.mean()) if 2 * finite.size >= log_weights.size else -np.inf
 
 
 def _elbo(log_weights: Array) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.data import check_data, given
 from hkflows.training.flow import CHUNK_ROWS, Report, around, default_flow, fit_flow
+from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result, check_flow
 from hkflows.training.low_rank import fit_low_rank_gaussian
@@ -25,7 +26,6 @@ from hkflows.training.start import find_start
 Array = jax.Array
 
 MAX_FULL_SIZE = 500  # for a Gaussian with a full covariance matrix
-NUM_STAGE_DRAWS = 2000  # to tell the ELBO of a stage
 NUM_DIAGNOSTIC_DRAWS = 10_000
 NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
 CONVERGED = 0.02  # standard deviation of the log weights (nats) that leaves a flow nothing to gain
@@ -159,23 +159,18 @@ class _Log:
     def __init__(self, posterior: Target, key: Array):
         self.stages: list[Stage] = []
         self._clock = time.perf_counter()
-
-        @jax.jit
-        def log_weights(q: FlowDistribution) -> Array:
-            return elbo.negative_elbo(
-                q, posterior.log_density, seed=key, num_samples=NUM_STAGE_DRAWS, chunk_size=500
-            )[1]["log_weights"]
-
-        self._log_weights = log_weights
+        self._posterior = posterior
+        self._key = key
 
     def add(self, name: str, q: FlowDistribution, note: str) -> Stage:
         """Notes a Gaussian, and whether it is better than what came before."""
-        weights = np.asarray(self._log_weights(q), np.float64)
+        log_density = self._posterior.log_density
+        weights = np.asarray(fresh_log_weights(log_density, q, self._key), np.float64)
         weights = weights[np.isfinite(weights)]
-        if 2 * weights.size < NUM_STAGE_DRAWS:
-            return self._append(name, -np.inf, np.inf, NUM_STAGE_DRAWS, note)
+        if 2 * weights.size < NUM_FRESH_DRAWS:
+            return self._append(name, -np.inf, np.inf, NUM_FRESH_DRAWS, note)
         elbo, spread = float(weights.mean()), float(weights.std())
-        return self._append(name, elbo, spread, NUM_STAGE_DRAWS, note)
+        return self._append(name, elbo, spread, NUM_FRESH_DRAWS, note)
 
     def add_flow(self, result: Result) -> Stage:
         """Notes a flow, whose fit has told its ELBO from fresh draws."""

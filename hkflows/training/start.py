@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from hkflows import checks
@@ -17,7 +18,7 @@ Density = Callable[[Array], Array]
 NUM_SEGMENTS = 5
 STEPS_PER_SEGMENT = 50
 LBFGS_MEMORY = 10
-WIDTHS = 10.0 ** jnp.arange(-4.0, 2.25, 0.5)  # of a Gaussian, in units of the segment's scales
+WIDTHS = 10.0 ** np.arange(-4.0, 2.25, 0.5)  # of a Gaussian, in units of the segment's scales
 NUM_DRAWS = 16  # to tell the ELBO of one such Gaussian
 NUM_NEAR = 32
 SEARCH_SIZE = 256
@@ -50,20 +51,25 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
         Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder", arXiv:2108.03782.
     """
     near_key, far_key, climb_key = jax.random.split(checks.prng_key("key", key), 3)
-    shape = (NUM_NEAR - 1, target.event_size)
-    near = jax.random.uniform(near_key, shape, minval=-2.0, maxval=2.0)
-    near = jnp.concatenate([jnp.zeros((1, target.event_size)), near])
-    point, value = jax.jit(_best, static_argnums=0)(target.log_density, near)
-    if not jnp.isfinite(value):
-        point, value = jax.jit(_search, static_argnums=0)(target.log_density, near[0], far_key)
-    if not jnp.isfinite(value):
+    log_density, D = target.log_density, target.event_size
+    point, value = jax.jit(_near, static_argnums=(0, 1))(log_density, D, near_key)
+    if not np.isfinite(value):
+        point, value = jax.jit(_search, static_argnums=(0, 1))(log_density, D, far_key)
+    if not np.isfinite(value):
         raise ValueError(
             "`target.log_density` and its gradient must be finite somewhere near the origin; they "
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
-            f"value is {target.log_density(near[0])}."
+            f"value is {log_density(jnp.zeros(D))}."
         )
     climb = jax.jit(_climb, static_argnums=0)
-    return diagonal_gaussian(*climb(target.log_density, point, climb_key))
+    return diagonal_gaussian(*climb(log_density, point, climb_key))
+
+
+def _near(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
+    """Returns the best point near the origin and its log density, infinite if none is finite."""
+    shape = (NUM_NEAR - 1, event_size)
+    points = jax.random.uniform(key, shape, minval=-2.0, maxval=2.0)
+    return _best(log_density, jnp.concatenate([jnp.zeros((1, event_size)), points]))
 
 
 def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
@@ -75,13 +81,13 @@ def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
     return points[index], values[index]
 
 
-def _search(log_density: Density, origin: Array, key: Array) -> tuple[Array, Array]:
+def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
     """Returns a point far from the origin and its log density, infinite if none is finite."""
 
     def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, *_ = state
         keys = jax.random.split(jax.random.fold_in(key, count), 3)
-        shape = (SEARCH_SIZE, origin.shape[0])
+        shape = (SEARCH_SIZE, event_size)
         magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
         sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
         present = jax.random.bernoulli(keys[2], 0.5, shape)
@@ -91,7 +97,7 @@ def _search(log_density: Density, origin: Array, key: Array) -> tuple[Array, Arr
         count, _, value = state
         return ~jnp.isfinite(value) & (count < MAX_SEARCHES)
 
-    start = jnp.asarray(0), origin, jnp.asarray(-jnp.inf, origin.dtype)
+    start = jnp.asarray(0), jnp.zeros(event_size), jnp.asarray(-jnp.inf)
     return jax.lax.while_loop(missing, again, start)[1:]
 
 
@@ -110,9 +116,10 @@ def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array
         path = mean + unit * _lbfgs_path(lambda u: log_density(mean + unit * u), point.shape[0])
 
         def widest(mean: Array) -> tuple[Array, Array]:
-            elbos = jax.vmap(lambda width: elbo(mean, width * unit))(WIDTHS)
+            widths = jnp.asarray(WIDTHS, unit.dtype)
+            elbos = jax.vmap(lambda width: elbo(mean, width * unit))(widths)
             index = jnp.argmax(elbos)
-            return WIDTHS[index] * unit, elbos[index]
+            return widths[index] * unit, elbos[index]
 
         scales, elbos = jax.lax.map(widest, path)
         index = jnp.argmax(elbos)
