@@ -9,7 +9,15 @@ import zoo
 
 import hkflows as hkf
 
-every_case = pytest.mark.parametrize("case", zoo.cases(), ids=str)
+every_case = pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        pytest.param(case, dtype, id=f"{dtype}-{case}")
+        for dtype, sizes in {"float32": (1, 5), "float64": (5,)}.items()
+        for case in zoo.cases(sizes=sizes)
+    ],
+    indirect=["dtype"],
+)
 one_size = pytest.mark.parametrize("case", zoo.cases(sizes=(3,)), ids=str)
 
 
@@ -201,3 +209,20 @@ def test_contexts_of_any_rank():
     y = case.transformed.apply(params, contexts).forward(x)
     alone = case.transformed.apply(params, contexts[1, 2]).forward(x[:, 1, 2])
     np.testing.assert_allclose(y[:, 1, 2], alone, atol=1e-5)
+
+
+def test_low_rank_affine(x64):
+    """Round trip and log-det against the matrix, written out; and a batch of points."""
+    rng = np.random.default_rng(0)
+    shift, scale, U = rng.normal(size=5), rng.uniform(0.1, 3.0, 5), rng.normal(size=(5, 2))
+    bijector = hkf.LowRankAffine(*map(jnp.asarray, (shift, scale, U)))
+    matrix = scale[:, None] * (np.eye(5) + U @ U.T)
+    x = jnp.asarray(rng.normal(size=(3, 2, 5)))
+    y, log_det = jax.jit(bijector.forward_and_log_det)(x)
+    np.testing.assert_allclose(y, shift + x @ matrix.T, atol=1e-12)
+    np.testing.assert_allclose(log_det, np.full((3, 2), np.linalg.slogdet(matrix)[1]), atol=1e-12)
+    back, inverse_log_det = jax.jit(bijector.inverse_and_log_det)(y)
+    np.testing.assert_allclose(back, x, atol=1e-12)
+    np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-12)
+    with pytest.raises(ValueError, match="`factor`"):
+        hkf.LowRankAffine(jnp.zeros(5), jnp.ones(5), jnp.zeros((4, 2)))

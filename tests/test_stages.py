@@ -145,24 +145,6 @@ def test_a_stage_that_does_not_help_is_dropped():
     assert -0.3 < fit.diagnostics.elbo < 0.0
 
 
-def test_annealing_finds_the_other_mode():
-    """Two modes; from the origin the plain fit goes to one. Tempered, the Gaussian covers both."""
-
-    def log_density(z):
-        modes = -0.5 * jnp.stack([jnp.sum((z - 4.0) ** 2), jnp.sum((z + 4.0) ** 2)])
-        return jax.nn.logsumexp(modes) - np.log(2.0) - np.log(2.0 * np.pi)
-
-    target = hkf.Target(log_density, 2)
-    plain = hkf.fit_posterior(target, key=0, num_steps=20, progress=False)
-    assert plain.diagnostics.verdict == "do not trust"
-    assert "another mode" in plain.diagnostics.reason
-    np.testing.assert_allclose(plain.diagnostics.missed_mass, 0.5, atol=0.1)
-
-    annealed = hkf.fit_posterior(target, key=0, annealing=0.05, num_steps=1000, progress=False)
-    draws = annealed.sample(1, 2000)
-    assert 0.1 < float(np.mean(draws[:, 0] > 0.0)) < 0.9
-
-
 def test_importance_resampling_corrects_a_crude_fit():
     """A mean-field Gaussian, two steps from where it starts, to N(0.5, 0.8^2)."""
     target = normal(np.asarray([0.5]), np.asarray([[0.64]]))

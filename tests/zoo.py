@@ -150,7 +150,7 @@ def random_params(transformed, *args, seed=0, scale=0.5):
     return jax.tree.map(draw, jax.eval_shape(transformed.init, jax.random.key(0), *args))
 
 
-def cases(*, sizes=(1, 2, 5), select: Callable[[str], bool] = lambda name: True):
+def cases(*, sizes, select: Callable[[str], bool] = lambda name: True):
     return [
         Case(name, size, conditional)
         for name in NAMES
