@@ -30,7 +30,8 @@ format: install
 	$(BIN)/ruff check --fix $(SOURCES)
 
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python benchmarks/sequential.py
+	$(BIN)/python benchmarks/posteriors.py --targets plain --first
 
 docs: install
 	$(BIN)/mkdocs build --strict

@@ -116,6 +116,15 @@ def test_a_log_density_with_holes_finishes_and_counts():
     assert np.isfinite(fit.diagnostics.elbo)
 
 
+def test_a_posterior_with_holes_finishes_in_stages_and_counts():
+    """NaN beyond two and a half standard deviations: a few draws in a hundred."""
+    target = hkf.Target(lambda z: jnp.where(z[0] > 2.5, jnp.nan, jnp.sum(z - jnp.exp(z))), 2)
+    fit = quiet(target, num_steps=300)
+    assert fit.diagnostics.num_nonfinite > 0
+    assert fit.stages[-1].kept
+    assert fit.diagnostics.elbo > -0.1
+
+
 def test_density_fit_finds_the_likelihood_of_a_gaussian():
     """Held-out likelihood within sampling error of the exact one; and the density's moments."""
     rng = np.random.default_rng(1)

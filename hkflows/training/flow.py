@@ -15,7 +15,7 @@ from hkflows.distributions import FlowDistribution, standard_normal
 from hkflows.elbo import LogDensity
 from hkflows.targets import Target
 from hkflows.training.data import batches, check_data, given
-from hkflows.training.fresh import NUM_FRESH_DRAWS
+from hkflows.training.fresh import NUM_FRESH_DRAWS, finite_moments
 from hkflows.training.loop import Result, adam, check_flow, minimise
 
 Array = jax.Array
@@ -33,7 +33,7 @@ CHUNK_ROWS = 1000  # rows in memory at a time when all are gone through
 class Report(NamedTuple):
     """What fresh draws say about parameters."""
 
-    spread: Array  # standard deviation of the log weights (nats)
+    spread: Array | float  # standard deviation of the log weights (nats)
     num_draws: int
 
 
@@ -177,8 +177,9 @@ def fit_flow(
 
     def score(params: Any, mean_loss: Array) -> tuple[Array, Report]:
         q, log_density = flow.apply(params), pulled_back(on_all.log_density)
-        value, aux = elbo.negative_elbo(q, log_density, seed=fresh_key, num_samples=num_fresh)
-        return value, Report(jnp.std(aux["log_weights"]), num_fresh)
+        _, aux = elbo.negative_elbo(q, log_density, seed=fresh_key, num_samples=num_fresh)
+        mean, spread = finite_moments(aux["log_weights"])
+        return -mean, Report(spread, num_fresh)
 
     round_ends = np.cumsum(lengths)
     after_round: list[float] = []

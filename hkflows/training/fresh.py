@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 
 from hkflows import elbo
 from hkflows.distributions import FlowDistribution
@@ -23,3 +24,15 @@ def fresh_log_weights(log_density: LogDensity, q: FlowDistribution, key: Array) 
         q, log_density, seed=key, num_samples=NUM_FRESH_DRAWS, chunk_size=NUM_FRESH_DRAWS // 2
     )
     return aux["log_weights"]
+
+
+def finite_moments(log_weights: Array) -> tuple[Array, Array]:
+    """Returns the mean and the standard deviation of the finite log weights.
+
+    If fewer than half are finite, these are minus infinity and infinity.
+    """
+    finite = jnp.isfinite(log_weights)
+    most = 2 * jnp.sum(finite) >= log_weights.size
+    mean = jnp.mean(log_weights, where=finite)
+    spread = jnp.std(log_weights, where=finite)
+    return jnp.where(most, mean, -jnp.inf), jnp.where(most, spread, jnp.inf)

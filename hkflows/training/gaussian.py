@@ -11,7 +11,7 @@ from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.affine import gaussian
-from hkflows.training.fresh import fresh_log_weights
+from hkflows.training.fresh import finite_moments, fresh_log_weights
 
 Array = jax.Array
 Density = Callable[[Array], Array]
@@ -110,8 +110,9 @@ def _segment(
         scores = gradients @ factor
         usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(scores), axis=1)
         weights = jnp.where(usable, values + 0.5 * jnp.sum(noise**2, axis=1), jnp.nan)
-        elbo, standard_error = _elbo(weights)
+        elbo, spread = finite_moments(weights)
         elbo += jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factor))))
+        standard_error = spread / num_draws**0.5
         return _Batch(noise, jnp.where(usable[:, None], scores, 0.0), usable, elbo, standard_error)
 
     def one_round(carry: tuple, key: Array) -> tuple[tuple, None]:
@@ -119,7 +120,8 @@ def _segment(
         step, step_factor = _match(batch, penalty)
         new_mean, new_factor = mean + factor @ step, _triangular(factor @ step_factor)
         new = draw(new_mean, new_factor, key)
-        noise = jnp.sqrt(batch.standard_error**2 + new.standard_error**2)
+        noise = jnp.hypot(batch.standard_error, new.standard_error)
+        noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
         gain = jnp.where(jnp.isfinite(batch.elbo), new.elbo - batch.elbo, jnp.inf)
         accept = jnp.isfinite(new.elbo) & (gain > -3.0 * noise)
         better = accept & (gain > 2.0 * noise)
@@ -172,16 +174,3 @@ def _mean(log_weights: np.ndarray) -> float:
     """Returns the mean of the finite ones; minus infinity if fewer than half are."""
     finite = log_weights[np.isfinite(log_weights)]
     return float(finite.mean()) if 2 * finite.size >= log_weights.size else -np.inf
-
-
-def _elbo(log_weights: Array) -> tuple[Array, Array]:
-    """Returns the mean of the finite ones and its standard error.
-
-    The mean is minus infinity if fewer than half are finite.
-    """
-    finite = jnp.isfinite(log_weights)
-    count = jnp.sum(finite)
-    mean = jnp.mean(log_weights, where=finite)
-    deviation = jnp.std(log_weights, where=finite)
-    most = 2 * count >= log_weights.size
-    return jnp.where(most, mean, -jnp.inf), jnp.where(most, deviation / jnp.sqrt(count), 0.0)

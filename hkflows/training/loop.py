@@ -28,7 +28,8 @@ class Result:
         params: the parameters with the lowest score.
         losses: the loss of every step, `[num_steps]`.
         scores: the score after every chunk, `[num_chunks]`.
-        report: what came with the lowest score.
+        score: the lowest, that of `params`; infinite, with the first parameters, if none is finite.
+        report: what came with it, or `None`.
         num_skipped: steps whose gradient was not finite; they changed nothing.
         stop_reason: why the run ended.
     """
@@ -36,6 +37,7 @@ class Result:
     params: Params
     losses: np.ndarray
     scores: np.ndarray
+    score: float
     report: Any
     num_skipped: int
     stop_reason: str
@@ -140,6 +142,7 @@ def minimise(
         params=best,
         losses=np.concatenate(losses),
         scores=np.asarray(scores),
+        score=best_score,
         report=best_report,
         num_skipped=int(num_skipped),
         stop_reason=stop_reason,

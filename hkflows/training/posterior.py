@@ -174,9 +174,8 @@ class _Log:
 
     def add_flow(self, result: Result) -> Stage:
         """Notes a flow, whose fit has told its ELBO from fresh draws."""
-        report: Report = result.report
-        elbo = -float(result.scores.min())
-        spread = float(report.spread)
+        report: Report = result.report or Report(np.inf, 1)
+        elbo, spread = -result.score, float(report.spread)
         return self._append("flow", elbo, spread, report.num_draws, result.stop_reason)
 
     def skip(self, name: str, note: str) -> Stage:
