@@ -63,7 +63,7 @@ def test_the_start_looks_far_for_a_finite_density():
 
 
 def test_matching_solves_its_equation():
-    """S U S + S = V, with U and V as in Cai et al. (2024), equations 9 to 11."""
+    """S U S + S = V, with U and V as in Cai et al. (2024)."""
     rng = np.random.default_rng(0)
     x, g, penalty = rng.standard_normal((30, 4)), rng.standard_normal((30, 4)) + 1.0, 7.0
     usable = np.ones(30, bool)

@@ -62,8 +62,7 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
 
     References:
         Cai, Modi, Pillaud-Vivien, Margossian, Gower, Blei & Saul (2024), "Batch and match:
-        black-box variational inference with a score-based divergence", equations 9 to 11,
-        arXiv:2402.14758.
+        black-box variational inference with a score-based divergence", arXiv:2402.14758.
     """
     D = target.event_size
     num_draws = min(max(4 * D, MIN_DRAWS), MAX_DRAWS)
@@ -92,7 +91,7 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
         if not _mean(weights) > _mean(best_weights):
             break
         best, best_weights = proposal, weights
-        level = gain.mean() < 2.0 * gain.std() / gain.size**0.5
+        level = gain.size > 0 and gain.mean() < 2.0 * gain.std() / gain.size**0.5
         if level or weights.std() < CONVERGED:
             break
     return gaussian(*best)
@@ -102,7 +101,7 @@ def _segment(
     log_density: Density, mean: Array, factor: Array, key: Array, num_draws: int
 ) -> tuple[Array, Array]:
     """Returns the mean `[D]` and the triangular factor `[D, D]` after a segment's rounds."""
-    largest = float(num_draws * mean.shape[0])  # the penalty's inverse that Cai et al. start from
+    largest = float(num_draws * mean.shape[0])  # the lambda that Cai et al. start from
 
     def draw(mean: Array, factor: Array, key: Array) -> _Batch:
         noise = jax.random.normal(key, (num_draws, mean.shape[0]), mean.dtype)
@@ -116,8 +115,8 @@ def _segment(
         return _Batch(noise, jnp.where(usable[:, None], scores, 0.0), usable, elbo, standard_error)
 
     def one_round(carry: tuple, key: Array) -> tuple[tuple, None]:
-        mean, factor, batch, penalty, num_level = carry
-        step, step_factor = _match(batch, penalty)
+        mean, factor, batch, lambda_, num_level = carry
+        step, step_factor = _match(batch, lambda_)
         new_mean, new_factor = mean + factor @ step, _triangular(factor @ step_factor)
         new = draw(new_mean, new_factor, key)
         noise = jnp.hypot(batch.standard_error, new.standard_error)
@@ -126,17 +125,17 @@ def _segment(
         accept = jnp.isfinite(new.elbo) & (gain > -3.0 * noise)
         better = accept & (gain > 2.0 * noise)
         num_level += accept & ~better
-        penalty = jnp.where(
+        lambda_ = jnp.where(
             accept,
-            jnp.where(better, 4.0 * penalty, jnp.minimum(penalty, largest / (1.0 + num_level))),
-            penalty / 8.0,
+            jnp.where(better, 4.0 * lambda_, jnp.minimum(lambda_, largest / (1.0 + num_level))),
+            lambda_ / 8.0,
         )
         kept = jax.tree.map(
             lambda new, old: jnp.where(accept, new, old),
             (new_mean, new_factor, new),
             (mean, factor, batch),
         )
-        return (*kept, jnp.clip(penalty, 1e-6, 1e9), num_level), None
+        return (*kept, jnp.clip(lambda_, 1e-6, 1e9), num_level), None
 
     keys = jax.random.split(key, ROUNDS_PER_SEGMENT + 1)
     start = (mean, factor, draw(mean, factor, keys[0]), jnp.asarray(largest), jnp.asarray(0))
@@ -144,7 +143,7 @@ def _segment(
     return mean, factor
 
 
-def _match(batch: _Batch, penalty: Array) -> tuple[Array, Array]:
+def _match(batch: _Batch, lambda_: Array) -> tuple[Array, Array]:
     """Returns the mean and a factor `F`, `S = F F^T`, of the Gaussian that matches the scores.
 
     With `V = R R^T` and `R^T U R = Q diag(w) Q^T`, `S = F F^T` with `F = R Q diag(2 / (1 +
@@ -152,8 +151,8 @@ def _match(batch: _Batch, penalty: Array) -> tuple[Array, Array]:
     """
     weights = batch.usable / jnp.sum(batch.usable)
     x, g = weights @ batch.noise, weights @ batch.scores
-    spread = jnp.sqrt(penalty * weights)[:, None]
-    r = penalty / (1.0 + penalty)
+    spread = jnp.sqrt(lambda_ * weights)[:, None]
+    r = lambda_ / (1.0 + lambda_)
     # The rows of these have V - I and U for their sums of squares.
     rows_v = jnp.concatenate([spread * (batch.noise - x), jnp.sqrt(r) * x[None]])
     rows_u = jnp.concatenate([spread * (batch.scores - g), jnp.sqrt(r) * g[None]])
