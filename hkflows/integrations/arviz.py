@@ -10,8 +10,8 @@ from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.integrations.extras import load
 from hkflows.integrations.fitted import check_fitted
-from hkflows.names import leaf_names
 from hkflows.targets import Target
+from hkflows.targets.names import leaf_names
 
 Array = jax.Array
 

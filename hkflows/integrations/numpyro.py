@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hkflows.log_joint import unflatten
 from hkflows.targets import Target
+from hkflows.targets.log_joint import unflatten
 
 Array = jax.Array
 

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from hkflows import checks
 from hkflows.diagnostics.weights import EQUAL_WEIGHTS, pareto_smooth
 from hkflows.integrations.extras import load
-from hkflows.names import scalar_names
+from hkflows.targets.names import scalar_names
 from hkflows.training import PosteriorFit
 
 MAX_POINTS = 2000  # of a scatter plot

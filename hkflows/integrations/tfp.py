@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import distributions as tfd
 
-from hkflows.conversion import tfp_bijector, tfp_excess
-from hkflows.log_joint import unflatten
+from hkflows.supports.conversion import tfp_bijector, tfp_excess
 from hkflows.targets import Target
+from hkflows.targets.log_joint import unflatten
 
 Array = jax.Array
 

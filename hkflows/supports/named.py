@@ -6,8 +6,8 @@ from typing import Any
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from hkflows import checks
-from hkflows.circle import Angle
-from hkflows.simplex import Softmax
+from hkflows.supports.angle import Angle
+from hkflows.supports.softmax import Softmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +92,7 @@ def covariance_cholesky(size: int) -> Support:
 def circle(*shape: int) -> Support:
     """Returns the support of angles in (-pi, pi], two unconstrained numbers for each.
 
-    The circle is not cut anywhere: a posterior may lie across pi. See `hkflows.circle.Angle`.
+    The circle is not cut anywhere: a posterior may lie across pi. See
+    `hkflows.supports.angle.Angle`.
     """
     return Support(Angle(), (*shape, 2))

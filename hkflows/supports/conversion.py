@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
-from hkflows import supports
-from hkflows.simplex import Softmax
-from hkflows.supports import Support
+from hkflows.supports import named
+from hkflows.supports.named import Support
+from hkflows.supports.softmax import Softmax
 
 
 def _simplices(*shape: int) -> Support:
@@ -29,12 +29,12 @@ _BY_CLASS: tuple[tuple[Any, Callable[..., Support]], ...] = (
             distrax.Gumbel,
             distrax.MultivariateNormalFromBijector,  # and its subclasses
         ),
-        supports.real,
+        named.real,
     ),
-    (distrax.Gamma, supports.positive),
-    (distrax.Beta, supports.unit_interval),
+    (distrax.Gamma, named.positive),
+    (distrax.Beta, named.unit_interval),
     ((distrax.Dirichlet, tfd.Dirichlet, tfd.RelaxedOneHotCategorical), _simplices),
-    ((distrax.VonMises, tfd.VonMises), supports.circle),
+    ((distrax.VonMises, tfd.VonMises), named.circle),
 )
 
 # Those whose own bijector of TFP is of no use.

@@ -11,11 +11,11 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows import checks
-from hkflows.conversion import as_support
-from hkflows.log_joint import LogJoint, check_scalar, takes_data
-from hkflows.names import scalar_names
 from hkflows.supports import Support
-from hkflows.target_checks import check_density
+from hkflows.supports.conversion import as_support
+from hkflows.targets.at_points import check_density
+from hkflows.targets.log_joint import LogJoint, check_scalar, takes_data
+from hkflows.targets.names import scalar_names
 
 Array = jax.Array
 

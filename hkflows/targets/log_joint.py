@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hkflows.names import leaf_names, listed
 from hkflows.supports import Support
+from hkflows.targets.names import leaf_names, listed
 
 Array = jax.Array
 

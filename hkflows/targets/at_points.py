@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hkflows.log_joint import LogJoint
-from hkflows.names import listed, scalar_names
+from hkflows.targets.log_joint import LogJoint
+from hkflows.targets.names import listed, scalar_names
 
 Array = jax.Array
 
