@@ -211,3 +211,22 @@ def test_rounding_on_the_way_to_a_small_result():
     draws = jax.random.normal(jax.random.key(0), (64, 3))
     found = diagnostics.rounding_error(lambda z: (1e3 + jnp.sum(z)) ** 2 - 1e6, draws)
     assert 0.01 < found < 0.2
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"q": hkf.standard_normal(2)}, "q"),
+        ({"q": gaussian(jnp.zeros(3), jnp.eye(3))}, "q"),
+        ({"target": jnp.sum}, "target"),
+        ({"num_samples": 1}, "num_samples"),
+    ],
+)
+def test_diagnose_names_what_is_wrong(changes, name):
+    settings = {
+        "q": gaussian(jnp.zeros(2), jnp.eye(2)),
+        "target": hkf.Target(lambda z: -jnp.sum(z**2), 2),
+        "num_samples": 100,
+    }
+    with pytest.raises(ValueError, match=f"`{name}`"):
+        diagnostics.diagnose(**{**settings, **changes}, seed=0)

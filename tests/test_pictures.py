@@ -91,7 +91,7 @@ def test_pairs_lay_draws_over_the_reference():
         assert len(axes.patches) == (2 if column == row else 0)
     below, above = (points.get_offsets() for points in grid[2, 0].collections)
     np.testing.assert_allclose(above, np.stack([DRAWS["tau"], DRAWS["x"][:, 1]], axis=1))
-    assert 500 < len(below) <= plotting.MAX_POINTS
+    assert 500 < len(below) <= plotting.pairs.MAX_POINTS
     assert [axes.get_xlabel() for axes in grid[2]] == ["tau", "x[0]", "x[1]"]
     assert [axes.get_ylabel() for axes in grid[:, 0]] == ["density", "x[0]", "x[1]"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]

@@ -18,7 +18,7 @@ class LowRankAffine(distrax.Bijector):
     `log|det dy/dx| = sum_i log S_ii + log|det(I + U^T U)|`.
 
     Inverse: `x = (I - U (I + U^T U)^{-1} U^T) S^{-1} (y - a)`, by Woodbury's identity, two products
-    of D R and a solve of R^3.
+    of D R and a solve of R^2 (R + D).
 
     Args:
         shift: `[D]`, `a`.
@@ -49,16 +49,13 @@ class LowRankAffine(distrax.Bijector):
         y = checks.event("y", y, self._shift.shape[0])
         U = self._factor
         u = (y - self._shift) / self._scale
-        cholesky = jax.scipy.linalg.cho_factor(self._inner())
-        inner = jax.scipy.linalg.cho_solve(
-            cholesky, jnp.moveaxis(u @ U, -1, 0).reshape(U.shape[1], -1)
-        )
-        x = u - (inner.T @ U.T).reshape(u.shape)
+        x = u - (u @ U) @ jnp.linalg.solve(self._inner(), U.T)
         return x, jnp.broadcast_to(-self._log_det(), y.shape[:-1])
 
     def _inner(self) -> Array:
         """Returns `I + U^T U`, `[R, R]`."""
-        return jnp.eye(self._factor.shape[1]) + self._factor.T @ self._factor
+        U = self._factor
+        return jnp.eye(U.shape[1], dtype=U.dtype) + U.T @ U
 
     def _log_det(self) -> Array:
         return jnp.sum(jnp.log(self._scale)) + jnp.linalg.slogdet(self._inner())[1]

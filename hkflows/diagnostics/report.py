@@ -19,6 +19,7 @@ from hkflows.diagnostics.weights import (
     pareto_smooth,
 )
 from hkflows.targets import Target
+from hkflows.targets.fitted import check_fitted
 
 Array = jax.Array
 
@@ -82,9 +83,13 @@ def diagnose(
         num_samples: the number of draws, at least two.
         chunk_size: so many draws are in memory at a time.
 
+    Raises:
+        ValueError: if an argument is off.
+
     References:
         Yao, Vehtari, Simpson & Gelman (2018), "Yes, but did it work?", arXiv:1802.02538.
     """
+    check_fitted(target, q, "q")
     if checks.positive_int("num_samples", num_samples) < 2:
         raise ValueError(f"`num_samples` must be at least 2; got {num_samples}.")
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)

@@ -1,11 +1,11 @@
 """Importance weights: how even they are, and what they sum to."""
 
-import warnings
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+from hkflows.extras import load
 
 Array = jax.Array
 
@@ -59,13 +59,7 @@ def pareto_smooth(log_weights: ArrayLike) -> tuple[np.ndarray, float]:
         Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling",
         arXiv:1507.02646.
     """
-    try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            import arviz  # announces its next major version when imported
-    except ImportError as error:
-        raise ImportError(
-            "`pareto_smooth` needs ArviZ: install the extra, `pip install hkflows[diagnostics]`."
-        ) from error
+    arviz = load("arviz", extra="diagnostics", caller="pareto_smooth")
     weights = np.asarray(log_weights, dtype=np.float64)
     if np.ptp(weights) < EQUAL_WEIGHTS:
         return weights, 0.0

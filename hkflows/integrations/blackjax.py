@@ -10,9 +10,9 @@ import numpy as np
 
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
-from hkflows.integrations.extras import load
-from hkflows.integrations.fitted import check_fitted
+from hkflows.extras import load
 from hkflows.targets import Target
+from hkflows.targets.fitted import check_fitted
 from hkflows.training.tables import table
 
 Array = jax.Array

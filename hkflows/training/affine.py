@@ -9,7 +9,7 @@ from hkflows.distributions import FlowDistribution, standard_normal
 
 Array = jax.Array
 
-MAX_DENSE_SIZE = 500
+MAX_DENSE_SIZE = 500  # dimensions, for matrices without structure
 
 
 def gaussian(mean: Array, factor: Array) -> FlowDistribution:

@@ -14,6 +14,7 @@ from hkflows import checks, elbo
 from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.data import check_data, given
 from hkflows.training.flow import CHUNK_ROWS, Report, around, default_flow, fit_flow
 from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
@@ -25,7 +26,6 @@ from hkflows.training.start import find_start
 
 Array = jax.Array
 
-MAX_FULL_SIZE = 500  # for a Gaussian with a full covariance matrix
 NUM_DIAGNOSTIC_DRAWS = 10_000
 NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
 CONVERGED = 0.02  # standard deviation of the log weights (nats) that leaves a flow nothing to gain
@@ -120,7 +120,7 @@ def fit_posterior(
         start = find_start(powered, key=first_key)
         target.check_at(start.sample(seed=first_key, sample_shape=(10,)), *batch)
         log.add("start", start, "independent dimensions")
-        full = target.event_size <= MAX_FULL_SIZE
+        full = target.event_size <= MAX_DENSE_SIZE
         fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
         gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
         stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")

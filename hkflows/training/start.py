@@ -56,6 +56,7 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
     if not np.isfinite(value):
         point, value = jax.jit(_search, static_argnums=(0, 1))(log_density, D, far_key)
     if not np.isfinite(value):
+        target.check_at(jnp.zeros(D))  # which names the parameter at fault, where it can
         raise ValueError(
             "`target.log_density` and its gradient must be finite somewhere near the origin; they "
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "

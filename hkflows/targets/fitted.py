@@ -3,11 +3,17 @@
 from typing import Any
 
 from hkflows.distributions import FlowDistribution
-from hkflows.targets import Target
+from hkflows.targets.target import Target
 
 
-def check_fitted(target: Any, distribution: Any) -> None:
-    """Raises `ValueError` unless the distribution is one flow on the target's vectors."""
+def check_fitted(target: Any, distribution: Any, name: str = "distribution") -> None:
+    """Raises `ValueError` unless the distribution is one flow on the target's vectors.
+
+    Args:
+        target: a target that takes no data.
+        distribution: a flow on its vectors, without a batch.
+        name: what the caller calls the distribution.
+    """
     if not isinstance(target, Target):
         raise ValueError(f"`target` must be a `hkflows.Target`; got {target!r}.")
     if target.takes_data:
@@ -18,11 +24,11 @@ def check_fitted(target: Any, distribution: Any) -> None:
         )
     if not isinstance(distribution, FlowDistribution):
         raise ValueError(
-            "`distribution` must be a `hkflows.FlowDistribution`, such as `fit.distribution`; "
+            f"`{name}` must be a `hkflows.FlowDistribution`, such as `fit.distribution`; "
             f"got {distribution!r}."
         )
     if distribution.event_shape != (target.event_size,) or distribution.batch_shape != ():
         raise ValueError(
-            f"`distribution` must have event shape ({target.event_size},) and no batch, as the "
+            f"`{name}` must have event shape ({target.event_size},) and no batch, as the "
             f"target; got {distribution.event_shape} and {distribution.batch_shape}."
         )
