@@ -10,6 +10,7 @@ PACKAGE = ROOT / "hkflows"
 
 FLOORS = {
     "checks": 0,
+    "compilation": 0,
     "extras": 0,
     "kernels": 0,
     "transformers": 1,

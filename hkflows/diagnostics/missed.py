@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from hkflows.compilation import quick_jit
+
 Array = jax.Array
 Density = Callable[[Array], Array]
 
@@ -44,7 +46,7 @@ def wide_evidence(q: Any, log_density: Density, key: Array) -> tuple[float, floa
     D = q.event_shape[0]
     pick_key, base_key = jax.random.split(key)
 
-    @jax.jit
+    @quick_jit
     def log_weights() -> Array:
         alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
         scales = jnp.concatenate(
@@ -94,7 +96,7 @@ def far_evidence(
         mean, factor = units
         return log_density(mean + factor @ x) + jnp.sum(jnp.log(jnp.diagonal(factor)))
 
-    @jax.jit
+    @quick_jit
     def climb(draws: Array) -> tuple[tuple[Array, Array], Array, Array]:
         units = jnp.mean(draws, axis=0), jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
         starts = _starts(start_key, *units)
@@ -108,7 +110,7 @@ def far_evidence(
     if not len(modes):
         return -np.inf, 0.0
 
-    @jax.jit
+    @quick_jit
     def log_weights(units: tuple[Array, Array], modes: Array) -> Array:
         mean, factor = units
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from hkflows import checks
+from hkflows.compilation import quick_jit
 from hkflows.diagnostics.missed import far_evidence, wide_evidence
 from hkflows.diagnostics.parameters import Parameters, compare
 from hkflows.diagnostics.rounding import rounding_error
@@ -94,16 +95,17 @@ def diagnose(
         raise ValueError(f"`num_samples` must be at least 2; got {num_samples}.")
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
 
-    @jax.jit
-    def draw(keys: Array) -> tuple[Array, Array, Any]:
+    @quick_jit
+    def draw(key: Array) -> tuple[Array, Array, Any]:
         def one(key: Array) -> tuple[Array, Array, Any]:
             z, log_q = q.sample_and_log_prob(seed=key)
             return z, target.log_density(z) - log_q, target.constrain(z)
 
+        keys = jax.random.split(key, num_samples)
         return jax.lax.map(one, keys, batch_size=min(chunk_size, num_samples))
 
-    z, log_weights, draws = draw(jax.random.split(draw_key, num_samples))
-    log_weights = np.asarray(log_weights, np.float64)
+    z, log_weights, draws = jax.device_get(draw(draw_key))
+    log_weights = log_weights.astype(np.float64)
     is_valid = np.isfinite(log_weights) | (log_weights == -np.inf)
     is_positive = np.isfinite(log_weights)
     valid, positive = log_weights[is_valid], log_weights[is_positive]

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hkflows.compilation import quick_jit
+
 Array = jax.Array
 
 STEP = 1e-4  # in standard deviations: far below what changes a log density, far above rounding
@@ -23,9 +25,8 @@ def rounding_error(log_density: Callable[[Array], Array], draws: Array) -> float
         log_density: maps `[D]` to a scalar.
         draws: from the posterior or near to it, `[n, D]`.
     """
-    step = STEP * jnp.std(draws, axis=0)
 
-    @jax.jit
+    @quick_jit
     def residuals(draws: Array) -> tuple[Array, Array]:
         def residual(z: Array, move: Array) -> tuple[Array, Array]:
             near = z + move
@@ -33,7 +34,8 @@ def rounding_error(log_density: Callable[[Array], Array], draws: Array) -> float
             return value, log_density(near) - value - slope
 
         signs = jax.random.rademacher(jax.random.key(0), draws.shape, draws.dtype)
-        return jax.lax.map(lambda pair: residual(*pair), (draws, signs * step))
+        moves = STEP * jnp.std(draws, axis=0) * signs
+        return jax.lax.map(lambda pair: residual(*pair), (draws, moves))
 
     values, differences = (np.asarray(result) for result in residuals(draws))
     finite = np.isfinite(values) & np.isfinite(differences)

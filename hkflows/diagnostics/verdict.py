@@ -16,7 +16,7 @@ RELIABLE_KHAT = 0.7
 EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no consequence
 FEWEST = 100.0  # effective draws to correct with
 GAP = 0.03  # between the distribution functions of a parameter, plain and corrected
-STRETCH = 0.05  # of a parameter's standard deviation, beyond what its error explains
+STRETCH = 0.05  # of a parameter's standard deviation, beyond the error that this is known to
 
 
 def judge(
@@ -79,7 +79,7 @@ def judge(
             f"{p.gap[worst]:.2f} (the largest difference of distribution functions)."
         )
         return "use the importance-corrected draws", reason
-    excess = np.abs(p.stretch) - SURE * p.stretch_error
+    excess = np.abs(p.stretch) - p.stretch_error
     worst = int(np.argmax(excess))
     if excess[worst] > STRETCH:
         reason = (

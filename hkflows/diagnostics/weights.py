@@ -12,11 +12,13 @@ Array = jax.Array
 EQUAL_WEIGHTS = 1e-3  # nats between the largest and the smallest
 
 
+@jax.jit
 def importance_weights(log_weights: ArrayLike) -> Array:
     """Returns the self-normalised weights, which sum to one over the first axis."""
     return jax.nn.softmax(jnp.asarray(log_weights), axis=0)
 
 
+@jax.jit
 def effective_sample_size(log_weights: ArrayLike) -> Array:
     """Returns `(sum w)^2 / sum w^2`, between 1 and the number of draws.
 
@@ -31,6 +33,7 @@ def effective_sample_size(log_weights: ArrayLike) -> Array:
     return jnp.exp(numerator - jax.nn.logsumexp(2.0 * log_weights, axis=0))
 
 
+@jax.jit
 def log_evidence(log_weights: ArrayLike) -> Array:
     """Returns `log (1/S) sum_s w_s` (nats), the importance-sampling estimate of `log Z`.
 

@@ -50,9 +50,9 @@ def sample_and_score(q: Any, *, seed: Array) -> tuple[Array, Array, Array]:
     if isinstance(q, FlowDistribution):
         x = q.sample_base(seed=seed)
         y = q.bijector.forward(x)
-        x = jax.lax.stop_gradient(x)
-        log_p, score = _value_and_score(q.base, x)
-        _, log_det, score = forward_and_score(q.bijector, x, score)
+        fixed, x = jax.lax.stop_gradient((q, x))
+        log_p, score = _value_and_score(fixed.base, x)
+        _, log_det, score = forward_and_score(fixed.bijector, x, score)
         log_q = log_p - log_det
     else:
         y = q.sample(seed=seed)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hkflows.compilation import quick_jit
 from hkflows.targets.log_joint import LogJoint
 from hkflows.targets.names import listed, scalar_names
 
@@ -31,12 +32,12 @@ def check_density(
             and entries are exempt whose support is bounded, where a flat density is proper.
     """
     # At a single point the gradient may be zero by chance: at the mode, say. One more, off it.
-    other = z[:1] + 0.1 * jnp.cos(jnp.arange(z.shape[-1], dtype=z.dtype))
-    points = jnp.concatenate([z, other])
+    other = np.asarray(z[:1]) + 0.1 * np.cos(np.arange(z.shape[-1]))
+    points = np.concatenate([z, other]).astype(z.dtype)
     joint = log_density if isinstance(log_density, LogJoint) else None
     differentiated = log_density if joint is None else joint.without_log_det
 
-    @jax.jit
+    @quick_jit
     def evaluate(points: Array) -> tuple[Array, Array]:
         def at(point: Array) -> tuple[Array, Array]:
             gradient = jax.grad(lambda p: differentiated(p, *batch))(point)

@@ -1,11 +1,10 @@
 """The log weights of fresh draws, by which stages are told apart."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from hkflows import elbo
+from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.elbo import LogDensity
 
@@ -14,12 +13,15 @@ Array = jax.Array
 NUM_FRESH_DRAWS = 1000
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def fresh_log_weights(log_density: LogDensity, q: FlowDistribution, key: Array) -> Array:
     """Returns `log p(z) - log q(z)` (nats) of draws of `q`, `[NUM_FRESH_DRAWS]`.
 
     Distributions of one structure share one compiled program.
     """
+    return quick_jit(_log_weights, static_argnums=0)(log_density, q, key)
+
+
+def _log_weights(log_density: LogDensity, q: FlowDistribution, key: Array) -> Array:
     _, aux = elbo.negative_elbo(
         q, log_density, seed=key, num_samples=NUM_FRESH_DRAWS, chunk_size=NUM_FRESH_DRAWS // 2
     )

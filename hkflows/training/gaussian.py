@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows import checks
+from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.affine import gaussian
@@ -15,6 +16,7 @@ from hkflows.training.fresh import finite_moments, fresh_log_weights
 
 Array = jax.Array
 Density = Callable[[Array], Array]
+_Affine = tuple[Array, Array]  # mean [D] and factor [D, D]
 
 ROUNDS_PER_SEGMENT = 40
 MAX_SEGMENTS = 12
@@ -66,26 +68,26 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
     """
     D = target.event_size
     num_draws = min(max(4 * D, MIN_DRAWS), MAX_DRAWS)
-    fresh_key, key = jax.random.split(checks.prng_key("key", key))
+    key = checks.prng_key("key", key)
 
-    @jax.jit
-    def mean_and_factor() -> tuple[Array, Array]:
+    @quick_jit
+    def mean_and_factor() -> _Affine:
         mean = start.bijector.forward(jnp.zeros(D))
         return mean, (jax.vmap(start.bijector.forward)(jnp.eye(D)) - mean).T
 
-    @jax.jit
-    def segment(mean: Array, factor: Array, key: Array) -> tuple[Array, Array]:
-        return _segment(target.log_density, mean, factor, key, num_draws)
+    @quick_jit
+    def segment(affine: _Affine, index: Array) -> tuple[_Affine, FlowDistribution]:
+        segment_key = jax.random.fold_in(key, index)
+        affine = _segment(target.log_density, *affine, segment_key, num_draws)
+        return affine, gaussian(*affine)
 
-    def log_weights(mean: Array, factor: Array) -> np.ndarray:
-        q = gaussian(mean, factor)
-        return np.asarray(fresh_log_weights(target.log_density, q, fresh_key), np.float64)
+    def log_weights(q: FlowDistribution) -> np.ndarray:
+        return np.asarray(fresh_log_weights(target.log_density, q, key), np.float64)
 
-    best = mean_and_factor()
-    best_weights = log_weights(*best)
-    for segment_key in jax.random.split(key, MAX_SEGMENTS):
-        proposal = segment(*best, segment_key)
-        weights = log_weights(*proposal)
+    best, best_weights, affine = start, log_weights(start), mean_and_factor()
+    for index in range(MAX_SEGMENTS):
+        affine, proposal = segment(affine, index)
+        weights = log_weights(proposal)
         gain = weights - best_weights  # of the same noise, draw by draw
         gain = gain[np.isfinite(gain)]
         if not _mean(weights) > _mean(best_weights):
@@ -94,13 +96,13 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
         level = gain.size > 0 and gain.mean() < 2.0 * gain.std() / gain.size**0.5
         if level or weights.std() < CONVERGED:
             break
-    return gaussian(*best)
+    return best
 
 
 def _segment(
     log_density: Density, mean: Array, factor: Array, key: Array, num_draws: int
-) -> tuple[Array, Array]:
-    """Returns the mean `[D]` and the triangular factor `[D, D]` after a segment's rounds."""
+) -> _Affine:
+    """Returns the mean and the triangular factor after a segment's rounds."""
     largest = float(num_draws * mean.shape[0])  # the lambda that Cai et al. start from
 
     def draw(mean: Array, factor: Array, key: Array) -> _Batch:

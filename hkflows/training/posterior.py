@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from hkflows import checks, elbo
+from hkflows.compilation import quick_jit
 from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
@@ -108,17 +109,17 @@ def fit_posterior(
         )
 
     if flow is not None:
-        check_flow(flow)
-        first = flow.apply(flow.init(first_key))
+        own = check_flow(flow)
+        first = quick_jit(lambda key: own.apply(own.init(key)))(first_key)
         _check_event(first, posterior)
-        target.check_at(first.sample(seed=first_key, sample_shape=(100,)), *batch)
+        target.check_at(_draws(first, first_key, 100), *batch)
         result = train(flow, None)
         log.add_flow(result)
         fitted = flow, result.params
     else:
         powered = posterior if annealing is None else _to_the_power(posterior, annealing)
         start = find_start(powered, key=first_key)
-        target.check_at(start.sample(seed=first_key, sample_shape=(10,)), *batch)
+        target.check_at(_draws(start, first_key, 10), *batch)
         log.add("start", start, "independent dimensions")
         full = target.event_size <= MAX_DENSE_SIZE
         fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
@@ -199,6 +200,10 @@ def _check_event(q: FlowDistribution, target: Target) -> None:
             f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "
             f"got {q.event_shape} and {q.batch_shape}."
         )
+
+
+def _draws(q: FlowDistribution, key: Array, n: int) -> Array:
+    return quick_jit(lambda q, key: q.sample(seed=key, sample_shape=(n,)))(q, key)
 
 
 def _to_the_power(target: Target, power: float) -> Target:

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from hkflows import checks
+from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.affine import diagonal_gaussian
@@ -50,11 +51,11 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
     References:
         Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder", arXiv:2108.03782.
     """
-    near_key, far_key, climb_key = jax.random.split(checks.prng_key("key", key), 3)
+    key = checks.prng_key("key", key)
     log_density, D = target.log_density, target.event_size
-    point, value = jax.jit(_near, static_argnums=(0, 1))(log_density, D, near_key)
+    point, value = quick_jit(_near, static_argnums=(0, 1))(log_density, D, key)
     if not np.isfinite(value):
-        point, value = jax.jit(_search, static_argnums=(0, 1))(log_density, D, far_key)
+        point, value = quick_jit(_search, static_argnums=(0, 1))(log_density, D, key)
     if not np.isfinite(value):
         target.check_at(jnp.zeros(D))  # which names the parameter at fault, where it can
         raise ValueError(
@@ -62,14 +63,13 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
             f"value is {log_density(jnp.zeros(D))}."
         )
-    climb = jax.jit(_climb, static_argnums=0)
-    return diagonal_gaussian(*climb(log_density, point, climb_key))
+    return quick_jit(_climb, static_argnums=0)(log_density, point, key)
 
 
 def _near(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
     """Returns the best point near the origin and its log density, infinite if none is finite."""
     shape = (NUM_NEAR - 1, event_size)
-    points = jax.random.uniform(key, shape, minval=-2.0, maxval=2.0)
+    points = jax.random.uniform(jax.random.fold_in(key, 0), shape, minval=-2.0, maxval=2.0)
     return _best(log_density, jnp.concatenate([jnp.zeros((1, event_size)), points]))
 
 
@@ -87,7 +87,7 @@ def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, A
 
     def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, *_ = state
-        keys = jax.random.split(jax.random.fold_in(key, count), 3)
+        keys = jax.random.split(jax.random.fold_in(key, 1 + count), 3)
         shape = (SEARCH_SIZE, event_size)
         magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
         sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
@@ -102,8 +102,8 @@ def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, A
     return jax.lax.while_loop(missing, again, start)[1:]
 
 
-def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array]:
-    """Returns the mean and the standard deviations, `[D]`, of the best Gaussian on the way."""
+def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
+    """Returns the best Gaussian on the way."""
     noise = jax.random.normal(key, (NUM_DRAWS, point.shape[0]), point.dtype)
 
     def elbo(mean: Array, scale: Array) -> Array:
@@ -138,7 +138,7 @@ def _climb(log_density: Density, point: Array, key: Array) -> tuple[Array, Array
     ones = jnp.ones_like(point)
     start = (point, ones, ones, jnp.asarray(-jnp.inf, point.dtype))
     (mean, _, scale, _), _ = jax.lax.scan(segment, start, None, length=NUM_SEGMENTS)
-    return mean, scale
+    return diagonal_gaussian(mean, scale)
 
 
 def _lbfgs_path(log_density: Density, event_size: int) -> Array:
