@@ -12,6 +12,7 @@ FLOORS = {
     "checks": 0,
     "compilation": 0,
     "extras": 0,
+    "streams": 0,
     "kernels": 0,
     "transformers": 1,
     "conditioners": 1,

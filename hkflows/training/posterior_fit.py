@@ -1,16 +1,17 @@
 """What a fit to a posterior leaves."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hkflows import checks
-from hkflows.diagnostics import Diagnostics, importance_weights
+from hkflows.diagnostics import Diagnostics
 from hkflows.distributions import FlowDistribution
+from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
 from hkflows.training.tables import columns, table
 
@@ -86,25 +87,34 @@ class PosteriorFit:
                 may be equal.
 
         Returns:
-            What `target.constrain` gives, with a leading axis of size `n` on every leaf.
+            What `target.constrain` gives, as NumPy arrays with a leading axis of size `n`. They are
+            made 10,000 at a time, so memory is needed for the result and little more.
 
         References:
             Rubin (1987), "The SIR algorithm", comment on Tanner & Wong, JASA 82.
         """
         checks.positive_int("n", n)
         key = checks.prng_key("key", key)
+        draw = functools.partial(_draw, self.flow, self.target, self.params)
         if not importance_resample:
-            z = self.distribution.sample(seed=key, sample_shape=(n,))
-            return jax.vmap(self.target.constrain)(z)
+            return stream_draws(draw, key, n)
         draw_key, pick_key = jax.random.split(key)
         num_proposals = PROPOSALS_PER_DRAW * n
-        z, log_q = self.distribution.sample_and_log_prob(
-            seed=draw_key, sample_shape=(num_proposals,)
-        )
-        log_weights = jax.lax.map(self.target.log_density, z, batch_size=1000) - log_q
-        log_weights = jnp.where(jnp.isfinite(log_weights), log_weights, -jnp.inf)
-        picked = jax.random.choice(pick_key, num_proposals, (n,), p=importance_weights(log_weights))
-        return jax.vmap(self.target.constrain)(z[picked])
+        weigh = functools.partial(_weigh, self.flow, self.target, self.params)
+        log_weights = stream_draws(weigh, draw_key, num_proposals).astype(np.float64)
+        weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
+        weights = np.exp(weights - weights.max())
+        generator = np.random.default_rng(np.asarray(jax.random.bits(pick_key, (4,))))
+        picked = generator.choice(num_proposals, n, p=weights / weights.sum())
+        return stream_draws(draw, draw_key, num_proposals, picked=picked)
+
+    def log_prob(self, z: Any) -> np.ndarray:
+        """Returns the log density of the fit (nats), `[n]`, as a NumPy array.
+
+        Args:
+            z: points on the unconstrained side, `[n, D]`. They are gone through 10,000 at a time.
+        """
+        return stream_rows(functools.partial(_log_prob, self.flow, self.params), z)
 
     def to_arviz(
         self, key: Array | int, n: int = 1000, *, observed_data: dict[str, Any] | None = None
@@ -168,3 +178,22 @@ class PosteriorFit:
         if len(p.names) > MAX_ROWS:
             rows.append([f"and {len(p.names) - MAX_ROWS} more", *[""] * 5])
         return columns(rows)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+def _draw(flow: hk.Transformed, target: Target, params: Any, key: Array, n: int) -> Any:
+    """Returns `n` draws in the user's parameters."""
+    z = flow.apply(params).sample(seed=key, sample_shape=(n,))
+    return jax.vmap(target.constrain)(z)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 4))
+def _weigh(flow: hk.Transformed, target: Target, params: Any, key: Array, n: int) -> Array:
+    """Returns the log weights (nats) of the same draws, `[n]`."""
+    z, log_q = flow.apply(params).sample_and_log_prob(seed=key, sample_shape=(n,))
+    return jax.lax.map(target.log_density, z, batch_size=1000) - log_q
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_prob(flow: hk.Transformed, params: Any, z: Array) -> Array:
+    return flow.apply(params).log_prob(z)
