@@ -29,6 +29,8 @@ def effective_sample_size(log_weights: ArrayLike) -> Array:
         Kong (1992), "A note on importance sampling using standardized weights".
     """
     log_weights = jnp.asarray(log_weights)
+    # Without this, far from zero, the difference below would be one of rounded large numbers.
+    log_weights = log_weights - jnp.max(log_weights, axis=0)
     numerator = 2.0 * jax.nn.logsumexp(log_weights, axis=0)
     return jnp.exp(numerator - jax.nn.logsumexp(2.0 * log_weights, axis=0))
 
