@@ -108,7 +108,8 @@ def prng_key(name: str, value: Any) -> Array:
 
 def all_finite(name: str, value: Any) -> None:
     """Raises `ValueError` if the concrete array `value` holds a NaN or an infinity."""
-    bad = int(jnp.sum(~jnp.isfinite(value)))
+    on_host = isinstance(value, np.ndarray)  # jax.numpy would trace it where something is traced
+    bad = int((~(np if on_host else jnp).isfinite(value)).sum())
     if bad:
         raise ValueError(
             f"`{name}` must be finite; got {bad} non-finite entries in shape {value.shape}."

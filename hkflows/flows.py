@@ -23,10 +23,10 @@ from hkflows.bijectors import (
     Permutation,
     TriangularAffine,
 )
-from hkflows.bijectors.triangular import END
 from hkflows.conditioners import MADE, MLP
 from hkflows.distributions import FlowDistribution, standard_normal
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
+from hkflows.transformers.affine import END
 
 Array = jax.Array
 Activation = Callable[[Array], Array]

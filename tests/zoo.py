@@ -66,6 +66,14 @@ MIXERS = {
     ),
     "permutation": lambda D, c: hkf.Permutation(np.roll(np.arange(D), 1)),
     "triangular": lambda D, c: hkf.TriangularAffine(D, context=c),
+    "affine": lambda D, c: hkf.Chain([hkf.LUAffine(D, context=c), hkf.ActNorm(D, context=c)]),
+    "orthogonal": lambda D, c: hkf.Chain(
+        [
+            hkf.Householder(D, context=c),
+            hkf.GivensRotations(D, context=c),
+            hkf.Rotation(D, context=c),
+        ]
+    ),
     "rqs": lambda D, c: hkf.RQS(D, num_bins=4, bound=2.5, context=c),
     "linear_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, []), context=c),
     "reverse_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, [9], order="reverse"), context=c),
