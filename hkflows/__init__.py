@@ -1,6 +1,14 @@
 """Normalizing flows as distrax bijectors for Haiku."""
 
-from hkflows import diagnostics, elbo, flows, likelihood, supports, training
+from hkflows import bases, diagnostics, elbo, flows, likelihood, supports, training
+from hkflows.bases import (
+    diagonal_normal,
+    logistic,
+    normal_mixture,
+    standard_normal,
+    student_t,
+    uniform,
+)
 from hkflows.bijectors import (
     IAF,
     MAF,
@@ -20,7 +28,7 @@ from hkflows.bijectors import (
     standardise,
 )
 from hkflows.conditioners import MADE, MLP, Autoregressive
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
@@ -51,15 +59,21 @@ __all__ = [
     "Target",
     "Transformer",
     "TriangularAffine",
+    "bases",
     "box",
     "diagnostics",
+    "diagonal_normal",
     "elbo",
     "fit_density",
     "fit_posterior",
     "flows",
     "likelihood",
+    "logistic",
+    "normal_mixture",
     "standard_normal",
     "standardise",
+    "student_t",
     "supports",
     "training",
+    "uniform",
 ]

@@ -50,6 +50,15 @@ def finite_float(name: str, value: Any) -> float:
     return float(value)
 
 
+def box(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ends of a box as finite arrays of one shape, or raises `ValueError`."""
+    ends = [np.asarray(concrete(*end), np.float64) for end in (("low", low), ("high", high))]
+    low, high = np.broadcast_arrays(*ends)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise ValueError(f"`low` must be less than `high`, both finite; got {low} and {high}.")
+    return low, high
+
+
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raises `ValueError` if `value` is none of the `choices`."""
     if value not in choices:

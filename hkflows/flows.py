@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from hkflows import checks
+from hkflows.bases import standard_normal
 from hkflows.bijectors import (
     IAF,
     MAF,
@@ -24,7 +25,7 @@ from hkflows.bijectors import (
     TriangularAffine,
 )
 from hkflows.conditioners import MADE, MLP
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
 from hkflows.transformers.affine import END
 

@@ -17,6 +17,7 @@ FLOORS = {
     "transformers": 1,
     "conditioners": 1,
     "bijectors": 2,
+    "bases": 3,
     "distributions": 3,
     "flows": 3,
     "supports": 4,
@@ -35,6 +36,7 @@ ALLOWED = {
     "distrax": {
         "training",
         "bijectors",
+        "bases",
         "distributions",
         "flows",
         "supports",

@@ -8,7 +8,6 @@ outside of the transform.
 import distrax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
@@ -58,12 +57,7 @@ def box(low: ArrayLike, high: ArrayLike, *, margin: float = 1e-6) -> distrax.Bij
     References:
         Dinh, Sohl-Dickstein & Bengio (2017), section 4.1, arXiv:1605.08803, with a margin of 0.05.
     """
-    low, high = (
-        np.asarray(checks.concrete(name, value), np.float64)
-        for name, value in (("low", low), ("high", high))
-    )
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise ValueError(f"`low` must be less than `high`, both finite; got {low} and {high}.")
+    low, high = checks.box(low, high)
     if checks.finite_float("margin", margin) < 0.0:
         raise ValueError(f"`margin` must not be negative; got {margin}.")
     reach = margin * (high - low)

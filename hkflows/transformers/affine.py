@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.kernels import bounds
 from hkflows.transformers.base import Transformer
 
 Array = jax.Array
@@ -84,7 +85,7 @@ class Affine(Transformer):
         return jnp.stack([shift, self.max_log_scale * jnp.arctanh(inside)], axis=-1)
 
     def _log_scale(self, params: Array) -> Array:
-        return self.max_log_scale * jnp.tanh(params[..., 1] / self.max_log_scale)
+        return bounds.within(params[..., 1], self.max_log_scale)
 
 
 # The shift and scale at the data end of a flow: wide enough for any unit of measurement.
