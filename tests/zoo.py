@@ -74,6 +74,9 @@ MIXERS = {
             hkf.Rotation(D, context=c),
         ]
     ),
+    "planar": lambda D, c: hkf.Planar(D, context=c),
+    "radial": lambda D, c: hkf.Radial(D, context=c),
+    "sylvester": lambda D, c: hkf.Sylvester(D, rank=max(1, D - 1), context=c),
     "rqs": lambda D, c: hkf.RQS(D, num_bins=4, bound=2.5, context=c),
     "linear_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, []), context=c),
     "reverse_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, [9], order="reverse"), context=c),

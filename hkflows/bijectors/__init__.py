@@ -8,7 +8,10 @@ from hkflows.bijectors.low_rank import LowRankAffine
 from hkflows.bijectors.lu import LUAffine
 from hkflows.bijectors.orthogonal import GivensRotations, Householder, Rotation
 from hkflows.bijectors.permutation import Permutation
+from hkflows.bijectors.planar import Planar
 from hkflows.bijectors.preprocessing import box, standardise
+from hkflows.bijectors.radial import Radial
+from hkflows.bijectors.sylvester import Sylvester
 from hkflows.bijectors.triangular import TriangularAffine
 
 __all__ = [
@@ -24,7 +27,10 @@ __all__ = [
     "LUAffine",
     "LowRankAffine",
     "Permutation",
+    "Planar",
+    "Radial",
     "Rotation",
+    "Sylvester",
     "TriangularAffine",
     "box",
     "standardise",
