@@ -36,10 +36,9 @@ def small(name, event_size, **more):
 
 
 @every_preset
-@pytest.mark.parametrize("event_size", [1, 3])
-def test_starts_as_the_standard_normal(name, event_size):
-    flow = small(name, event_size)
-    y = jnp.linspace(-1.0, 1.0, event_size)
+def test_starts_as_the_standard_normal_in_one_dimension_too(name):
+    flow = small(name, 1)
+    y = jnp.asarray([0.7])
 
     @jax.jit
     def fresh():
@@ -48,8 +47,8 @@ def test_starts_as_the_standard_normal(name, event_size):
 
     q, log_prob = fresh()
     assert q.batch_shape == ()
-    assert q.event_shape == (event_size,)
-    np.testing.assert_allclose(log_prob, hkf.standard_normal(event_size).log_prob(y), rtol=1e-5)
+    assert q.event_shape == (1,)
+    np.testing.assert_allclose(log_prob, hkf.standard_normal(1).log_prob(y), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ class ActNorm(_PerDimension):
         context: `[..., C]`; location and log-scale then depend on it linearly too.
 
     Raises:
-        ValueError: if `data` are no event vectors.
+        ValueError: if `data` are no event vectors, or not finite where that can be seen.
 
     References:
         Kingma & Dhariwal (2018), "Glow", section 3.1, arXiv:1807.03039.
@@ -126,5 +126,7 @@ class ActNorm(_PerDimension):
 
 def _standardising(rows: Array, shape: Sequence[int], dtype: jnp.dtype) -> Array:
     """Returns the parameters, `[D, 2]`, whose map has `rows`, `[N, D]`, from standardised ones."""
+    if not isinstance(rows, jax.core.Tracer):
+        checks.all_finite("data", rows)
     location, scale = location_and_scale(rows)
     return END.params_of(location, jnp.log(scale)).astype(dtype)

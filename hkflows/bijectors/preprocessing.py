@@ -42,7 +42,8 @@ def box(low: ArrayLike, high: ArrayLike, *, margin: float = 1e-6) -> distrax.Bij
 
     With `l` and `h` the ends of the box, moved outwards by the margin,
 
-    Forward: `y = l + (h - l) / (1 + exp(-x))`. Inverse: `x = logit((y - l) / (h - l))`, exact.
+    Forward: `y = l + (h - l) / (1 + exp(-x))`. Inverse: `x = logit((y - l) / (h - l))`, exact; NaN
+    for points beyond the ends.
 
     Args:
         low: scalar or `[D]`.
