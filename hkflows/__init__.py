@@ -1,19 +1,37 @@
 """Normalizing flows as distrax bijectors for Haiku."""
 
-from hkflows import diagnostics, elbo, flows, likelihood, supports, training
+from hkflows import bases, diagnostics, elbo, flows, likelihood, supports, training
+from hkflows.bases import (
+    diagonal_normal,
+    logistic,
+    normal_mixture,
+    standard_normal,
+    student_t,
+    uniform,
+)
 from hkflows.bijectors import (
     IAF,
     MAF,
     RQS,
+    ActNorm,
     Chain,
     Coupling,
     Elementwise,
+    GivensRotations,
+    Householder,
     LowRankAffine,
+    LUAffine,
     Permutation,
+    Planar,
+    Radial,
+    Rotation,
+    Sylvester,
     TriangularAffine,
+    box,
+    standardise,
 )
 from hkflows.conditioners import MADE, MLP, Autoregressive
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
@@ -24,6 +42,7 @@ __all__ = [
     "MAF",
     "MLP",
     "RQS",
+    "ActNorm",
     "Additive",
     "Affine",
     "Autoregressive",
@@ -32,20 +51,35 @@ __all__ = [
     "DensityFit",
     "Elementwise",
     "FlowDistribution",
+    "GivensRotations",
+    "Householder",
+    "LUAffine",
     "LowRankAffine",
     "Permutation",
+    "Planar",
     "PosteriorFit",
+    "Radial",
     "RationalQuadratic",
+    "Rotation",
+    "Sylvester",
     "Target",
     "Transformer",
     "TriangularAffine",
+    "bases",
+    "box",
     "diagnostics",
+    "diagonal_normal",
     "elbo",
     "fit_density",
     "fit_posterior",
     "flows",
     "likelihood",
+    "logistic",
+    "normal_mixture",
     "standard_normal",
+    "standardise",
+    "student_t",
     "supports",
     "training",
+    "uniform",
 ]

@@ -50,6 +50,15 @@ def finite_float(name: str, value: Any) -> float:
     return float(value)
 
 
+def box(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ends of a box as finite arrays of one shape, or raises `ValueError`."""
+    ends = [np.asarray(concrete(*end), np.float64) for end in (("low", low), ("high", high))]
+    low, high = np.broadcast_arrays(*ends)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise ValueError(f"`low` must be less than `high`, both finite; got {low} and {high}.")
+    return low, high
+
+
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raises `ValueError` if `value` is none of the `choices`."""
     if value not in choices:
@@ -108,7 +117,8 @@ def prng_key(name: str, value: Any) -> Array:
 
 def all_finite(name: str, value: Any) -> None:
     """Raises `ValueError` if the concrete array `value` holds a NaN or an infinity."""
-    bad = int(jnp.sum(~jnp.isfinite(value)))
+    on_host = isinstance(value, np.ndarray)  # jax.numpy would trace it where something is traced
+    bad = int((~(np if on_host else jnp).isfinite(value)).sum())
     if bad:
         raise ValueError(
             f"`{name}` must be finite; got {bad} non-finite entries in shape {value.shape}."

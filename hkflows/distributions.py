@@ -12,13 +12,6 @@ from hkflows.bijectors.result import result_shape
 Array = jax.Array
 
 
-def standard_normal(event_size: int) -> distrax.Distribution:
-    """Returns the standard normal distribution on vectors of size `event_size`."""
-    event_size = checks.positive_int("event_size", event_size)
-    normal = distrax.Normal(jnp.zeros(event_size), jnp.ones(event_size))
-    return distrax.Independent(normal, reinterpreted_batch_ndims=1)
-
-
 class FlowDistribution(distrax.Distribution):
     """The distribution of `y = f(x)`, `x` from a base distribution and `f` a bijector.
 

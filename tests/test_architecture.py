@@ -17,6 +17,7 @@ FLOORS = {
     "transformers": 1,
     "conditioners": 1,
     "bijectors": 2,
+    "bases": 3,
     "distributions": 3,
     "flows": 3,
     "supports": 4,
@@ -35,6 +36,7 @@ ALLOWED = {
     "distrax": {
         "training",
         "bijectors",
+        "bases",
         "distributions",
         "flows",
         "supports",
@@ -97,6 +99,9 @@ def test_the_public_names_of_the_contract():
         "IAF MAF MADE MLP Coupling Elementwise RQS Permutation Chain FlowDistribution Target "
         "standard_normal Affine Additive RationalQuadratic fit_posterior fit_density flows.iaf "
         "flows.mean_field flows.gaussian flows.nice flows.realnvp flows.maf flows.nsf "
+        "flows.planar flows.radial flows.sylvester TriangularAffine LUAffine Householder "
+        "GivensRotations Rotation ActNorm Planar Radial Sylvester standardise box "
+        "diagonal_normal student_t logistic normal_mixture uniform "
         "elbo.negative_elbo elbo.importance_weighted_elbo elbo.renyi_bound elbo.forward_kl "
         "elbo.minibatch likelihood.negative_log_likelihood"
     )

@@ -131,7 +131,10 @@ def test_a_fresh_flow_is_the_identity(case):
     np.testing.assert_allclose(bijector.forward(x), x, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["iaf-affine", "coupling-affine", "triangular", "chain"])
+@pytest.mark.parametrize(
+    "name",
+    ["iaf-affine", "coupling-affine", "triangular", "chain", "linear", "residual"],
+)
 def test_empty_batch_and_low_precision_input(name):
     bijector = zoo.Case(name, 3, False).build()
     y, log_det = bijector.forward_and_log_det(jnp.zeros((0, 3)))
@@ -181,7 +184,7 @@ def test_inside_distrax_transformed():
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
-    "name", ["iaf-affine", "maf-rational_quadratic", "coupling-affine", "chain"]
+    "name", ["iaf-affine", "maf-rational_quadratic", "coupling-affine", "chain", "sylvester"]
 )
 def test_weights_of_lower_precision_than_the_event(name):
     """Trained in float32, scored in float64, in both directions and along the path."""
@@ -202,13 +205,23 @@ def test_weights_of_lower_precision_than_the_event(name):
     assert np.isfinite(loss)
 
 
-def test_contexts_of_any_rank():
-    case = zoo.Case("chain", 3, True)
-    contexts = jax.random.normal(jax.random.key(0), (2, 4, zoo.CONTEXT_SIZE))
-    params, x = case.params(), case.points(5, 2, 4)
-    y = case.transformed.apply(params, contexts).forward(x)
-    alone = case.transformed.apply(params, contexts[1, 2]).forward(x[:, 1, 2])
-    np.testing.assert_allclose(y[:, 1, 2], alone, atol=1e-5)
+@pytest.mark.parametrize("name", ["chain", "linear", "residual"])
+def test_contexts_of_any_rank(name):
+    """A batch of contexts broadcasts against one of events, sizes of one included."""
+    case = zoo.Case(name, 3, True)
+    contexts = jax.random.normal(jax.random.key(0), (2, 1, zoo.CONTEXT_SIZE))
+    params, x = case.params(), case.points(5, 1, 4)
+
+    @jax.jit
+    def evaluate(params, context, x):
+        bijector = case.transformed.apply(params, context)
+        y = bijector.forward(x)
+        return y, bijector.inverse(y)
+
+    y, back = evaluate(params, contexts, x)
+    alone = [evaluate(params, context[0], x[:, 0])[0] for context in contexts]
+    np.testing.assert_allclose(y, jnp.stack(alone, axis=1), atol=1e-5)
+    np.testing.assert_allclose(back, jnp.broadcast_to(x, y.shape), atol=1e-4)
 
 
 def test_low_rank_affine(x64):

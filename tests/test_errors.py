@@ -29,6 +29,18 @@ BUILDS = {
     "hidden_sizes ": lambda: hkf.MADE(3, [4, 5], residual=True),
     "context": lambda: hkf.IAF(hkf.MADE(2, [4]), context=jnp.asarray(1.0)),
     "context ": lambda: hkf.Elementwise(2, hkf.Affine(), context=jnp.asarray([1])),
+    "event_size ": lambda: hkf.Planar(0),
+    "num_reflections": lambda: hkf.Householder(3, num_reflections=3),
+    "rank": lambda: hkf.Sylvester(2, rank=3),
+    "margin": lambda: hkf.box(0.0, 1.0, margin=-0.1),
+    "low ": lambda: hkf.box([0.0, 1.0], 1.0),
+    "low  ": lambda: hkf.uniform([0.0, 1.0], [2.0, np.inf]),
+    "df": lambda: hkf.student_t(2, df=0.5),
+    "num_components": lambda: hkf.normal_mixture(2, 0),
+    "data  ": lambda: hkf.standardise(np.zeros(3)),
+    "data   ": lambda: hkf.standardise(np.full((2, 2), np.nan)),
+    "data    ": lambda: hkf.ActNorm(2, data=jnp.zeros((5, 3))),
+    "context_network": lambda: hkf.flows.iaf(2, context_network=[4]),
     "mask": lambda: hkf.Coupling(hkf.MLP([4]), mask=jnp.ones(3)),
     "mask ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.ones(3, dtype=bool)),
     "mask  ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.zeros(3, dtype=bool)),
@@ -88,7 +100,9 @@ def test_construction_names_the_argument(argument):
 
 
 @pytest.mark.parametrize(
-    "name", ["iaf-affine", "maf-affine", "coupling-affine", "elementwise-affine", "triangular"]
+    "name",
+    [f"{name}-affine" for name in ("iaf", "maf", "coupling", "elementwise")]
+    + ["triangular", *zoo.LINEAR, *zoo.RESIDUAL],
 )
 @pytest.mark.parametrize(
     "value", [jnp.zeros(4), jnp.zeros(()), jnp.zeros(3, dtype=int)], ids=["size", "scalar", "int"]

@@ -17,34 +17,69 @@ PRESETS = {
     "maf": hkf.flows.maf,
     "nsf": hkf.flows.nsf,
     "nsf_autoregressive": lambda D, **settings: hkf.flows.nsf(D, coupling=False, **settings),
+    "planar": hkf.flows.planar,
+    "radial": hkf.flows.radial,
+    "sylvester": hkf.flows.sylvester,
 }
 
 every_preset = pytest.mark.parametrize("name", PRESETS)
 
 
-def small(name, event_size):
-    deep = {} if name in ("mean_field", "gaussian") else {"num_layers": 2, "hidden_sizes": [8]}
-    return PRESETS[name](event_size, **deep)
+def small(name, event_size, **more):
+    if name in ("mean_field", "gaussian"):
+        settings = {}
+    elif name in ("planar", "radial", "sylvester"):
+        settings = {"num_layers": 2}
+    else:
+        settings = {"num_layers": 2, "hidden_sizes": [8]}
+    return PRESETS[name](event_size, **settings, **more)
 
 
 @every_preset
-@pytest.mark.parametrize("event_size", [1, 3])
-@pytest.mark.parametrize("context", [None, (4, 2)], ids=["plain", "context"])
-def test_starts_as_the_standard_normal_and_takes_a_context(name, event_size, context):
-    context = None if context is None else jnp.ones(context)
-    flow = small(name, event_size)
-    q = flow.apply(flow.init(jax.random.key(0), context), context)
-    batch = () if context is None else (4,)
-    assert q.batch_shape == batch
-    assert q.event_shape == (event_size,)
-    y = jnp.linspace(-1.0, 1.0, event_size)
-    expected = hkf.standard_normal(event_size).log_prob(y)
-    np.testing.assert_allclose(q.log_prob(y), jnp.full(batch, expected), rtol=1e-5)
+def test_starts_as_the_standard_normal_in_one_dimension_too(name):
+    flow = small(name, 1)
+    y = jnp.asarray([0.7])
 
-    if context is not None:
-        params = zoo.random_params(flow, context)
-        moved = flow.apply(params, context.at[0].add(1.0)).log_prob(y)
-        assert abs(moved[0] - moved[1]) > 1e-4, "the context matters"
+    @jax.jit
+    def fresh():
+        q = flow.apply(flow.init(jax.random.key(0)))
+        return q, q.log_prob(y)
+
+    q, log_prob = fresh()
+    assert q.batch_shape == ()
+    assert q.event_shape == (1,)
+    np.testing.assert_allclose(log_prob, hkf.standard_normal(1).log_prob(y), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "event_size"), [*((name, 3) for name in PRESETS), ("realnvp", 1), ("maf", 1)]
+)
+def test_takes_contexts_of_any_rank_through_a_network_of_its_own(name, event_size):
+    flow = small(name, event_size, context_network=lambda context: hkf.MLP([5])(context))
+    context = jax.random.normal(jax.random.key(0), (2, 1, 2))
+    y = jnp.linspace(-1.0, 1.0, 4 * event_size).reshape(4, event_size)
+    params = jax.jit(flow.init)(jax.random.key(0), context)
+    assert sum(leaf.shape[0] == 2 for leaf in jax.tree.leaves(params["mlp"])) == 1
+    of_context = [key for key in params if "w_context" in params[key]]
+    assert all(params[key]["w_context"].shape[0] == 5 for key in of_context), "all see the features"
+
+    score = jax.jit(lambda params, context, y: flow.apply(params, context).log_prob(y))
+    expected = hkf.standard_normal(event_size).log_prob(y)
+    np.testing.assert_allclose(score(params, context, y), jnp.stack([expected] * 2), rtol=1e-5)
+
+    params = zoo.random_params(flow, context)
+    q = flow.apply(params, context)
+    assert q.batch_shape == (2, 1)
+    batch = score(params, context, y)
+    alone = jnp.stack([score(params, one[0], y) for one in context])
+    assert np.abs(alone[0] - alone[1]).max() > 1e-4, "the context matters"
+    np.testing.assert_allclose(batch, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_context_network_needs_a_context():
+    flow = hkf.flows.mean_field(2, context_network=hkf.MLP)
+    with pytest.raises(ValueError, match="`context` must"):
+        flow.init(jax.random.key(0))
 
 
 @every_preset

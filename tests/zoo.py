@@ -57,6 +57,21 @@ ARRANGEMENTS = {
     "elementwise": lambda tau, D, c: hkf.Elementwise(D, tau, context=c),
 }
 
+# In the zoo as one chain each: they compile quickly together, and have tests of their own.
+LINEAR = {
+    "lu": lambda D, c: hkf.LUAffine(D, context=c),
+    "householder": lambda D, c: hkf.Householder(D, context=c),
+    "givens": lambda D, c: hkf.GivensRotations(D, context=c),
+    "rotation": lambda D, c: hkf.Rotation(D, context=c),
+    "act_norm": lambda D, c: hkf.ActNorm(D, context=c),
+}
+
+RESIDUAL = {
+    "planar": lambda D, c: hkf.Planar(D, context=c),
+    "radial": lambda D, c: hkf.Radial(D, context=c),
+    "sylvester": lambda D, c: hkf.Sylvester(D, rank=max(1, D - 1), context=c),
+}
+
 MIXERS = {
     "own_network": lambda D, c: hkf.IAF(
         hkf.Autoregressive(lambda z: running_sums(z[:D], z[D:]), D), context=c
@@ -66,6 +81,8 @@ MIXERS = {
     ),
     "permutation": lambda D, c: hkf.Permutation(np.roll(np.arange(D), 1)),
     "triangular": lambda D, c: hkf.TriangularAffine(D, context=c),
+    "linear": lambda D, c: hkf.Chain([build(D, c) for build in LINEAR.values()]),
+    "residual": lambda D, c: hkf.Chain([build(D, c) for build in RESIDUAL.values()]),
     "rqs": lambda D, c: hkf.RQS(D, num_bins=4, bound=2.5, context=c),
     "linear_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, []), context=c),
     "reverse_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, [9], order="reverse"), context=c),
@@ -118,7 +135,7 @@ class Case:
 
     @property
     def transformed(self):
-        build = NAMES[self.name]
+        build = {**NAMES, **LINEAR, **RESIDUAL}[self.name]
         return hk.without_apply_rng(hk.transform(lambda c: build(self.event_size, c)))
 
     def context(self, seed=3):

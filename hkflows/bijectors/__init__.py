@@ -3,19 +3,35 @@
 from hkflows.bijectors.autoregressive import IAF, MAF
 from hkflows.bijectors.chain import Chain
 from hkflows.bijectors.coupling import Coupling
-from hkflows.bijectors.elementwise import RQS, Elementwise
+from hkflows.bijectors.elementwise import RQS, ActNorm, Elementwise
 from hkflows.bijectors.low_rank import LowRankAffine
+from hkflows.bijectors.lu import LUAffine
+from hkflows.bijectors.orthogonal import GivensRotations, Householder, Rotation
 from hkflows.bijectors.permutation import Permutation
+from hkflows.bijectors.planar import Planar
+from hkflows.bijectors.preprocessing import box, standardise
+from hkflows.bijectors.radial import Radial
+from hkflows.bijectors.sylvester import Sylvester
 from hkflows.bijectors.triangular import TriangularAffine
 
 __all__ = [
     "IAF",
     "MAF",
     "RQS",
+    "ActNorm",
     "Chain",
     "Coupling",
     "Elementwise",
+    "GivensRotations",
+    "Householder",
+    "LUAffine",
     "LowRankAffine",
     "Permutation",
+    "Planar",
+    "Radial",
+    "Rotation",
+    "Sylvester",
     "TriangularAffine",
+    "box",
+    "standardise",
 ]

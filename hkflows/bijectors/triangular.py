@@ -6,7 +6,8 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.conditioners import parameters
-from hkflows.transformers import Affine
+from hkflows.kernels.linear import solve_unit_triangular, unit_product
+from hkflows.transformers.affine import END
 
 Array = jax.Array
 
@@ -41,7 +42,7 @@ class TriangularAffine(distrax.Bijector):
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
         x = checks.event("x", x, self._lower.shape[-1])
         norm = self._row_norms()
-        mixed = (x + jnp.einsum("...ij,...j->...i", self._lower, x)) / norm
+        mixed = unit_product(self._lower, x) / norm
         y, log_scale = END.forward(mixed, self._shift_and_scale)
         return y, jnp.sum(log_scale - jnp.log(norm), axis=-1)
 
@@ -50,19 +51,8 @@ class TriangularAffine(distrax.Bijector):
         y = checks.event("y", y, self._lower.shape[-1])
         norm = self._row_norms()
         mixed, log_scale = END.inverse(y, self._shift_and_scale)
-        b = norm * mixed
-        # All events that share a matrix are rows of one solve, x L^T = b.
-        contexts = self._lower.shape[:-2]
-        rows = jnp.moveaxis(b.reshape(-1, *contexts, b.shape[-1]), 0, -2)
-        x = jax.lax.linalg.triangular_solve(
-            self._lower.astype(b.dtype), rows, lower=True, transpose_a=True, unit_diagonal=True
-        )
-        x = jnp.moveaxis(x, -2, 0).reshape(b.shape)
+        x = solve_unit_triangular(self._lower, norm * mixed, lower=True)
         return x, jnp.sum(log_scale + jnp.log(norm), axis=-1)
 
     def _row_norms(self) -> Array:
         return jnp.sqrt(1.0 + jnp.sum(self._lower**2, axis=-1))
-
-
-# The scale and shift at the data end of a flow: wide enough for any unit of measurement.
-END = Affine(max_log_scale=20.0)

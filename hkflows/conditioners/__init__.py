@@ -4,5 +4,14 @@ from hkflows.conditioners.autoregressive import Autoregressive
 from hkflows.conditioners.features import MLP, CouplingNetwork, coupling_network
 from hkflows.conditioners.made import MADE
 from hkflows.conditioners.parameters import parameters
+from hkflows.conditioners.weights import scattered
 
-__all__ = ["MADE", "MLP", "Autoregressive", "CouplingNetwork", "coupling_network", "parameters"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "Autoregressive",
+    "CouplingNetwork",
+    "coupling_network",
+    "parameters",
+    "scattered",
+]

@@ -2,6 +2,7 @@
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.conditioners import weights
@@ -12,8 +13,8 @@ Array = jax.Array
 class _Parameters(hk.Module):
     """Parameters of a given shape: a bias, plus a linear map of the context where there is one."""
 
-    def __call__(self, shape: tuple[int, ...], context: Array | None) -> Array:
-        bias = weights.zero_bias("b", shape)
+    def __call__(self, shape: tuple[int, ...], context: Array | None, init: weights.Init) -> Array:
+        bias = weights.bias("b", shape, init)
         if context is None:
             weights.check_unused("w", self.module_name)
             return bias
@@ -21,13 +22,20 @@ class _Parameters(hk.Module):
         return bias + slope.reshape(*context.shape[:-1], *shape)
 
 
-def parameters(name: str, shape: tuple[int, ...], context: Array | None = None) -> Array:
-    """Fetches parameters that start at zero.
+def parameters(
+    name: str,
+    shape: tuple[int, ...],
+    context: Array | None = None,
+    init: weights.Init = jnp.zeros,
+) -> Array:
+    """Fetches parameters that depend on nothing but a context.
 
     Args:
         name: the Haiku name of the module that holds them.
         shape: their shape without the context batch.
-        context: `[..., C]` or `None`; the parameters then depend on it linearly.
+        context: `[..., C]` or `None`; the parameters then depend on it linearly, with a slope that
+            starts at zero.
+        init: where they start, a function of their shape and dtype; called at `init` alone.
 
     Returns:
         The parameters, `[..., *shape]`.
@@ -35,4 +43,4 @@ def parameters(name: str, shape: tuple[int, ...], context: Array | None = None) 
     Raises:
         ValueError: if `context` has no dimension.
     """
-    return _Parameters(name=name)(shape, checks.context(context))
+    return _Parameters(name=name)(shape, checks.context(context), init)

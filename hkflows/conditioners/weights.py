@@ -1,6 +1,6 @@
 """Fetching weights: scaled to their fan-in, or zero; masked where asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import haiku as hk
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array
+Init = Callable[[Sequence[int], jnp.dtype], Array]
 
 
 def scaled_weight(name: str, shape: tuple[int, int], mask: np.ndarray | None = None) -> Array:
@@ -15,7 +16,7 @@ def scaled_weight(name: str, shape: tuple[int, int], mask: np.ndarray | None = N
     fan_in = shape[0] if mask is None else mask.sum(axis=0)
     spread = 1.0 / np.sqrt(np.maximum(fan_in, 1))
 
-    def init(shape: list[int], dtype: jnp.dtype) -> Array:
+    def init(shape: Sequence[int], dtype: jnp.dtype) -> Array:
         return hk.initializers.TruncatedNormal()(shape, dtype) * jnp.asarray(spread, dtype)
 
     return _weight(name, shape, mask, init)
@@ -28,10 +29,20 @@ def zero_weight(name: str, shape: tuple[int, int], mask: np.ndarray | None = Non
 
 def zero_bias(name: str, shape: tuple[int, ...]) -> Array:
     """Returns a bias that starts at zero."""
-    return _weight(name, shape, None, jnp.zeros)
+    return bias(name, shape, jnp.zeros)
 
 
-def _weight(name: str, shape: tuple[int, ...], mask: np.ndarray | None, init: Callable) -> Array:
+def bias(name: str, shape: tuple[int, ...], init: Init) -> Array:
+    """Returns a bias that starts where `init(shape, dtype)` says."""
+    return _weight(name, shape, None, init)
+
+
+def scattered(spread: float) -> Init:
+    """Returns what starts a bias at normal draws of a standard deviation."""
+    return hk.initializers.TruncatedNormal(spread)
+
+
+def _weight(name: str, shape: tuple[int, ...], mask: np.ndarray | None, init: Init) -> Array:
     value = hk.get_parameter(name, shape, dtype=jnp.zeros(()).dtype, init=init)
     return value if mask is None else jnp.where(mask, value, 0)
 

@@ -4,8 +4,9 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 
 Array = jax.Array
 

@@ -9,10 +9,11 @@ import numpy as np
 import optax
 
 from hkflows import checks, elbo
+from hkflows.bases import standard_normal
 from hkflows.bijectors import IAF, RQS, Chain
 from hkflows.compilation import quick_jit
 from hkflows.conditioners import MADE
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.elbo import LogDensity
 from hkflows.targets import Target
 from hkflows.training.data import batches, check_data, given

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from hkflows import checks, elbo
+from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain, LowRankAffine
-from hkflows.distributions import FlowDistribution, standard_normal
+from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.loop import adam, minimise
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.kernels import bounds
 from hkflows.transformers.base import Transformer
 
 Array = jax.Array
@@ -71,5 +72,21 @@ class Affine(Transformer):
         x = (y - params[..., 0]) * jnp.exp(-self._log_scale(params))
         return x, jnp.broadcast_to(-self._log_scale(params), x.shape)
 
+    def params_of(self, shift: Array, log_scale: Array) -> Array:
+        """Returns the parameters `(a, r)`, `[..., 2]`, of the map with a shift and a log-scale.
+
+        A log-scale out of bounds is taken for the last one within.
+
+        Args:
+            shift: `[...]`, a.
+            log_scale: `[...]`, s.
+        """
+        inside = jnp.clip(log_scale / self.max_log_scale, -0.999, 0.999)
+        return jnp.stack([shift, self.max_log_scale * jnp.arctanh(inside)], axis=-1)
+
     def _log_scale(self, params: Array) -> Array:
-        return self.max_log_scale * jnp.tanh(params[..., 1] / self.max_log_scale)
+        return bounds.within(params[..., 1], self.max_log_scale)
+
+
+# The shift and scale at the data end of a flow: wide enough for any unit of measurement.
+END = Affine(max_log_scale=20.0)

@@ -1,0 +1,27 @@
+"""The uniform distribution on a box."""
+
+import distrax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from hkflows import checks
+
+
+def uniform(low: ArrayLike, high: ArrayLike) -> distrax.Distribution:
+    """Returns the uniform distribution on a box, without trainable parameters.
+
+    Layers that keep the box go well with it, such as splines with `bound` on the box
+    `(-bound, bound)`. A posterior that reaches beyond the image of the box has a KL divergence of
+    infinity.
+
+    Args:
+        low: `[D]`.
+        high: `[D]`, greater than `low`.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    low, high = checks.box(low, high)
+    if low.ndim != 1:
+        raise ValueError(f"`low` and `high` must be vectors; got shape {low.shape}.")
+    return distrax.Independent(distrax.Uniform(jnp.asarray(low), jnp.asarray(high)), 1)

@@ -1,0 +1,31 @@
+"""Ready-made flows: each returns an `hk.Transformed` that builds a `FlowDistribution`.
+
+`params = flow.init(key, context)` and `q = flow.apply(params, context)`; `context` may be left out.
+Every flow starts as the standard normal distribution, and ends in a trainable location and scale
+per dimension, so that it reaches posteriors and data of any unit of measurement.
+
+All take a `context_network`, a Haiku callable `[..., C] -> [..., H]` such as
+
+    lambda context: hkflows.MLP([64, 32])(context)
+
+whose result all layers share in place of the context. Without one they see the context itself.
+"""
+
+from hkflows.flows.autoregressive import iaf, maf
+from hkflows.flows.couplings import nice, realnvp
+from hkflows.flows.gaussians import gaussian, mean_field
+from hkflows.flows.residual import planar, radial, sylvester
+from hkflows.flows.splines import nsf
+
+__all__ = [
+    "gaussian",
+    "iaf",
+    "maf",
+    "mean_field",
+    "nice",
+    "nsf",
+    "planar",
+    "radial",
+    "realnvp",
+    "sylvester",
+]

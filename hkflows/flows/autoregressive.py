@@ -1,0 +1,103 @@
+"""Autoregressive flows."""
+
+from collections.abc import Sequence
+
+import distrax
+import haiku as hk
+import jax
+
+from hkflows import checks
+from hkflows.bijectors import IAF, MAF
+from hkflows.conditioners import MADE
+from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.transformers import Affine, Transformer
+
+Array = jax.Array
+
+
+def iaf(
+    event_size: int,
+    *,
+    num_layers: int = 4,
+    hidden_sizes: Sequence[int] = (64, 64),
+    transformer: Transformer = Affine(),  # noqa: B008
+    activation: Activation = jax.nn.relu,
+    context_network: ContextNetwork | None = None,
+) -> hk.Transformed:
+    """Returns inverse autoregressive layers of alternating order (Kingma et al. 2016).
+
+    Sampling with the draws' own density costs one pass a layer; scoring other points is sequential.
+
+    Args:
+        event_size: D.
+        num_layers: the number of layers.
+        hidden_sizes: hidden widths of each `MADE`.
+        transformer: the scalar map.
+        activation: the function between the layers of each `MADE`.
+        context_network: see `hkflows.flows`.
+
+    References:
+        arXiv:1606.04934.
+    """
+    return autoregressive(
+        IAF, event_size, transformer, num_layers, hidden_sizes, activation, context_network
+    )
+
+
+def maf(
+    event_size: int,
+    *,
+    num_layers: int = 5,
+    hidden_sizes: Sequence[int] = (64, 64),
+    transformer: Transformer = Affine(),  # noqa: B008
+    activation: Activation = jax.nn.relu,
+    context_network: ContextNetwork | None = None,
+) -> hk.Transformed:
+    """Returns masked autoregressive layers of alternating order (Papamakarios et al. 2017).
+
+    Scoring costs one pass a layer; sampling is sequential.
+
+    Args:
+        event_size: D.
+        num_layers: the number of layers.
+        hidden_sizes: hidden widths of each `MADE`.
+        transformer: the scalar map.
+        activation: the function between the layers of each `MADE`.
+        context_network: see `hkflows.flows`.
+
+    References:
+        arXiv:1705.07057.
+    """
+    return autoregressive(
+        MAF, event_size, transformer, num_layers, hidden_sizes, activation, context_network
+    )
+
+
+def autoregressive(
+    arrangement: type[IAF] | type[MAF],
+    event_size: int,
+    transformer: Transformer,
+    num_layers: int,
+    hidden_sizes: Sequence[int],
+    activation: Activation,
+    context_network: ContextNetwork | None,
+) -> hk.Transformed:
+    """Returns layers of a kind, their orders alternating."""
+    checks.positive_int("num_layers", num_layers)
+
+    def layers(context: Array | None) -> list[distrax.Bijector]:
+        return [
+            arrangement(
+                MADE(
+                    event_size,
+                    hidden_sizes,
+                    order="reverse" if index % 2 else "natural",
+                    activation=activation,
+                ),
+                transformer,
+                context=context,
+            )
+            for index in range(num_layers)
+        ]
+
+    return stack(event_size, layers, context_network)

@@ -1,0 +1,92 @@
+"""Flows of couplings."""
+
+from collections.abc import Sequence
+
+import distrax
+import haiku as hk
+import jax
+import numpy as np
+
+from hkflows import checks
+from hkflows.bijectors import Coupling, Elementwise, Permutation
+from hkflows.conditioners import MLP
+from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.transformers import Additive, Affine, Transformer
+
+Array = jax.Array
+
+
+def nice(
+    event_size: int,
+    *,
+    num_layers: int = 4,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Activation = jax.nn.relu,
+    context_network: ContextNetwork | None = None,
+) -> hk.Transformed:
+    """Returns additive couplings of alternating halves (Dinh et al. 2015, arXiv:1410.8516).
+
+    Both directions cost one pass a layer.
+
+    Args:
+        event_size: D.
+        num_layers: the number of couplings.
+        hidden_sizes: hidden widths of each conditioner.
+        activation: the function between their layers.
+        context_network: see `hkflows.flows`.
+    """
+    return couplings(event_size, Additive(), num_layers, hidden_sizes, activation, context_network)
+
+
+def realnvp(
+    event_size: int,
+    *,
+    num_layers: int = 6,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Activation = jax.nn.relu,
+    context_network: ContextNetwork | None = None,
+) -> hk.Transformed:
+    """Returns affine couplings of alternating halves (Dinh et al. 2017, arXiv:1605.08803).
+
+    Both directions cost one pass a layer.
+
+    Args:
+        event_size: D.
+        num_layers: the number of couplings.
+        hidden_sizes: hidden widths of each conditioner.
+        activation: the function between their layers.
+        context_network: see `hkflows.flows`.
+    """
+    return couplings(event_size, Affine(), num_layers, hidden_sizes, activation, context_network)
+
+
+def couplings(
+    event_size: int,
+    transformer: Transformer,
+    num_layers: int,
+    hidden_sizes: Sequence[int],
+    activation: Activation,
+    context_network: ContextNetwork | None,
+) -> hk.Transformed:
+    """Returns couplings of alternating halves, the dimensions shuffled before each."""
+    checks.positive_int("num_layers", num_layers)
+
+    def layers(context: Array | None) -> list[distrax.Bijector]:
+        if event_size == 1 and context is None:  # no other dimension to see
+            return [Elementwise(1, transformer)]
+        # A random order between the couplings lets every pair of dimensions meet early.
+        return [
+            link
+            for index in range(num_layers)
+            for link in (
+                Permutation.random(event_size, seed=index),
+                Coupling(
+                    MLP(hidden_sizes, activation=activation),
+                    transformer,
+                    mask=np.arange(event_size) < event_size // 2,
+                    context=context,
+                ),
+            )
+        ]
+
+    return stack(event_size, layers, context_network)

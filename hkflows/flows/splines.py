@@ -1,0 +1,46 @@
+"""Flows of splines."""
+
+from collections.abc import Sequence
+
+import haiku as hk
+import jax
+
+from hkflows.bijectors import MAF
+from hkflows.flows.autoregressive import autoregressive
+from hkflows.flows.build import Activation, ContextNetwork
+from hkflows.flows.couplings import couplings
+from hkflows.transformers import RationalQuadratic
+
+
+def nsf(
+    event_size: int,
+    *,
+    num_layers: int = 4,
+    hidden_sizes: Sequence[int] = (64, 64),
+    num_bins: int = 8,
+    bound: float = 5.0,
+    coupling: bool = True,
+    activation: Activation = jax.nn.relu,
+    context_network: ContextNetwork | None = None,
+) -> hk.Transformed:
+    """Returns a neural spline flow (Durkan et al. 2019, arXiv:1906.04032).
+
+    Args:
+        event_size: D.
+        num_layers: the number of layers.
+        hidden_sizes: hidden widths of each conditioner.
+        num_bins: bins of each spline.
+        bound: half-width of the box outside which the splines are the identity.
+        coupling: true for couplings (both directions cost one pass a layer), false for `MAF`
+            layers (sampling is sequential).
+        activation: the function between the layers of each conditioner.
+        context_network: see `hkflows.flows`.
+    """
+    transformer = RationalQuadratic(num_bins=num_bins, bound=bound)
+    if coupling:
+        return couplings(
+            event_size, transformer, num_layers, hidden_sizes, activation, context_network
+        )
+    return autoregressive(
+        MAF, event_size, transformer, num_layers, hidden_sizes, activation, context_network
+    )
