@@ -32,7 +32,7 @@ def small(name, event_size, **more):
         settings = {"num_layers": 2}
     else:
         settings = {"num_layers": 2, "hidden_sizes": [8]}
-    return PRESETS[name](event_size, **settings, **more)
+    return PRESETS[name](event_size, **{**settings, **more})
 
 
 @every_preset
@@ -114,3 +114,31 @@ def test_high_dimension():
     q = flow.apply(jax.tree.map(lambda leaf: 0.1 * leaf, zoo.random_params(flow)))
     y, log_prob = jax.jit(lambda q: q.sample_and_log_prob(seed=0, sample_shape=(3,)))(q)
     np.testing.assert_allclose(jax.jit(lambda q, y: q.log_prob(y))(q, y), log_prob, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["iaf", "realnvp", "planar"])
+def test_deep_flows_are_their_layers_one_after_the_other(name):
+    """Nine layers, scanned over in turns, against the same layers taken apart."""
+    flow = small(name, 3, num_layers=9)
+    q = flow.apply(zoo.random_params(flow))
+    x = jax.random.normal(jax.random.key(0), (4, 3))
+
+    def apart(bijector):
+        if isinstance(bijector, hkf.Chain):
+            return [part for link in bijector.bijectors for part in apart(link)]
+        if isinstance(bijector, hkf.Repeated):
+            copies = [
+                jax.tree.map(lambda leaf, i=i: leaf[i], bijector.layers)
+                for i in range(bijector.num_layers)
+            ]
+            return [part for copy in copies for part in apart(copy)]
+        return [bijector]
+
+    layers = apart(q.bijector)
+    assert len(layers) >= 10
+    y, log_det = jax.jit(q.bijector.forward_and_log_det)(x)
+    expected, expected_log_det = jax.jit(hkf.Chain(layers).forward_and_log_det)(x)
+    assert np.abs(y - x).max() > 0.1
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(log_det, expected_log_det, atol=1e-5)
+    np.testing.assert_allclose(q.inverse(y), x, atol=1e-3)

@@ -94,6 +94,11 @@ MIXERS = {
             hkf.Elementwise(D, hkf.Affine()),
         ]
     ),
+    "repeated": lambda D, c: hkf.Repeated(
+        lambda c: hkf.IAF(hkf.MADE(D, [8], order=odd_order(D)), context=c),
+        3,
+        context=c,
+    ),
     "foreign_chain": lambda D, c: hkf.Chain(
         [
             distrax.Block(distrax.ScalarAffine(jnp.ones(D), 2.0 * jnp.ones(D)), 1),

@@ -11,6 +11,7 @@ from hkflows.bijectors.permutation import Permutation
 from hkflows.bijectors.planar import Planar
 from hkflows.bijectors.preprocessing import box, standardise
 from hkflows.bijectors.radial import Radial
+from hkflows.bijectors.repeated import Repeated
 from hkflows.bijectors.sylvester import Sylvester
 from hkflows.bijectors.triangular import TriangularAffine
 
@@ -29,6 +30,7 @@ __all__ = [
     "Permutation",
     "Planar",
     "Radial",
+    "Repeated",
     "Rotation",
     "Sylvester",
     "TriangularAffine",

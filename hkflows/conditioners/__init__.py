@@ -1,6 +1,7 @@
 """Haiku modules that hand out their weights: where parameters are fetched, and only here."""
 
 from hkflows.conditioners.autoregressive import Autoregressive
+from hkflows.conditioners.copies import stacked
 from hkflows.conditioners.features import MLP, CouplingNetwork, coupling_network
 from hkflows.conditioners.made import MADE
 from hkflows.conditioners.parameters import parameters
@@ -14,4 +15,5 @@ __all__ = [
     "coupling_network",
     "parameters",
     "scattered",
+    "stacked",
 ]

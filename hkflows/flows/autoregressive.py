@@ -1,6 +1,8 @@
 """Autoregressive flows."""
 
+import functools
 from collections.abc import Sequence
+from typing import Literal
 
 import distrax
 import haiku as hk
@@ -9,10 +11,11 @@ import jax
 from hkflows import checks
 from hkflows.bijectors import IAF, MAF
 from hkflows.conditioners import MADE
-from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.flows.build import Activation, ContextNetwork, stack, take_turns
 from hkflows.transformers import Affine, Transformer
 
 Array = jax.Array
+Order = Literal["natural", "reverse"]
 
 
 def iaf(
@@ -85,19 +88,9 @@ def autoregressive(
     """Returns layers of a kind, their orders alternating."""
     checks.positive_int("num_layers", num_layers)
 
-    def layers(context: Array | None) -> list[distrax.Bijector]:
-        return [
-            arrangement(
-                MADE(
-                    event_size,
-                    hidden_sizes,
-                    order="reverse" if index % 2 else "natural",
-                    activation=activation,
-                ),
-                transformer,
-                context=context,
-            )
-            for index in range(num_layers)
-        ]
+    def layer(order: Order, context: Array | None) -> distrax.Bijector:
+        network = MADE(event_size, hidden_sizes, order=order, activation=activation)
+        return arrangement(network, transformer, context=context)
 
-    return stack(event_size, layers, context_network)
+    kinds = [functools.partial(layer, "natural"), functools.partial(layer, "reverse")]
+    return stack(event_size, functools.partial(take_turns, kinds, num_layers), context_network)

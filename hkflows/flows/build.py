@@ -1,6 +1,6 @@
 """From layers to a flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import distrax
@@ -9,13 +9,16 @@ import jax
 
 from hkflows import checks
 from hkflows.bases import standard_normal
-from hkflows.bijectors import Chain, Elementwise
+from hkflows.bijectors import Chain, Elementwise, Repeated
 from hkflows.distributions import FlowDistribution
 from hkflows.transformers.affine import END
 
 Array = jax.Array
 Activation = Callable[[Array], Array]
 ContextNetwork = Callable[[Array], Array]
+Layer = Callable[[Array | None], distrax.Bijector]  # builds one from the context
+
+DEEP = 8  # layers, from which on a scan over them is as quick as running them one by one
 
 
 def stack(
@@ -36,6 +39,26 @@ def stack(
         return Chain([*layers(context), Elementwise(event_size, END, context=context)])
 
     return transformed(event_size, bijector, context_network)
+
+
+def take_turns(
+    kinds: Sequence[Layer], num_layers: int, context: Array | None
+) -> list[distrax.Bijector]:
+    """Returns so many layers of these kinds in turn, compiled as one turn where they are many.
+
+    Args:
+        kinds: the layers of a turn.
+        num_layers: L, at least one.
+        context: `[..., C]` or `None`.
+    """
+    checks.positive_int("num_layers", num_layers)
+    if num_layers < DEEP:
+        return [kinds[index % len(kinds)](context) for index in range(num_layers)]
+    turns, rest = divmod(num_layers, len(kinds))
+    repeated = Repeated(
+        lambda context: Chain([kind(context) for kind in kinds]), turns, context=context
+    )
+    return [repeated, *(kind(context) for kind in kinds[:rest])]
 
 
 def transformed(

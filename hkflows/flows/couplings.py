@@ -1,5 +1,6 @@
 """Flows of couplings."""
 
+import functools
 from collections.abc import Sequence
 
 import distrax
@@ -8,12 +9,14 @@ import jax
 import numpy as np
 
 from hkflows import checks
-from hkflows.bijectors import Coupling, Elementwise, Permutation
+from hkflows.bijectors import Chain, Coupling, Elementwise, Permutation
 from hkflows.conditioners import MLP
-from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.flows.build import Activation, ContextNetwork, stack, take_turns
 from hkflows.transformers import Additive, Affine, Transformer
 
 Array = jax.Array
+
+NUM_ORDERS = 4
 
 
 def nice(
@@ -71,22 +74,21 @@ def couplings(
     """Returns couplings of alternating halves, the dimensions shuffled before each."""
     checks.positive_int("num_layers", num_layers)
 
+    def layer(seed: int, context: Array | None) -> distrax.Bijector:
+        coupling = Coupling(
+            MLP(hidden_sizes, activation=activation),
+            transformer,
+            mask=np.arange(event_size) < event_size // 2,
+            context=context,
+        )
+        return Chain([Permutation.random(event_size, seed=seed), coupling])
+
+    # A random order before every coupling lets every pair of dimensions meet early.
+    kinds = [functools.partial(layer, seed) for seed in range(NUM_ORDERS)]
+
     def layers(context: Array | None) -> list[distrax.Bijector]:
         if event_size == 1 and context is None:  # no other dimension to see
             return [Elementwise(1, transformer)]
-        # A random order between the couplings lets every pair of dimensions meet early.
-        return [
-            link
-            for index in range(num_layers)
-            for link in (
-                Permutation.random(event_size, seed=index),
-                Coupling(
-                    MLP(hidden_sizes, activation=activation),
-                    transformer,
-                    mask=np.arange(event_size) < event_size // 2,
-                    context=context,
-                ),
-            )
-        ]
+        return take_turns(kinds, num_layers, context)
 
     return stack(event_size, layers, context_network)

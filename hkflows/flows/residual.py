@@ -1,5 +1,6 @@
 """Flows of many small steps, made for sampling: planar, radial, Sylvester."""
 
+import functools
 from collections.abc import Callable
 
 import distrax
@@ -8,7 +9,7 @@ import jax
 
 from hkflows import checks
 from hkflows.bijectors import Planar, Radial, Sylvester
-from hkflows.flows.build import ContextNetwork, stack
+from hkflows.flows.build import ContextNetwork, stack, take_turns
 
 Array = jax.Array
 
@@ -94,6 +95,4 @@ def _repeated(
 ) -> hk.Transformed:
     """Returns layers of a kind, one after the other."""
     num_layers = checks.positive_int("num_layers", num_layers)
-    return stack(
-        event_size, lambda context: [layer(context) for _ in range(num_layers)], context_network
-    )
+    return stack(event_size, functools.partial(take_turns, [layer], num_layers), context_network)
