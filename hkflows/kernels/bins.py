@@ -84,7 +84,7 @@ def slopes_at_ends(slopes: Array, index: Array) -> tuple[Array, Array]:
 
 
 def with_unit_ends(inner: Array) -> Array:
-    """Returns unconstrained slopes `[..., K + 1]`, one at both ends, from the inner `[..., K - 1]`."""
+    """Adds to the unconstrained inner slopes, `[..., K - 1]`, those of both ends, where it is one."""
     end = jnp.zeros((*inner.shape[:-1], 1), inner.dtype)
     return jnp.concatenate([end, inner, end], axis=-1)
 
@@ -125,9 +125,7 @@ def _read_own(table: Array, index: Array) -> Array:
 
 
 @_read_own.defjvp
-def _read_own_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Any]
-) -> tuple[Array, Array]:
+def _read_own_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> tuple[Array, Array]:
     table, index = primals
     here = jnp.arange(table.shape[-1]) == index[..., None]
     return _read_own(table, index), jnp.sum(jnp.where(here, tangents[0], 0.0), axis=-1)

@@ -11,7 +11,6 @@ References:
     Durkan, Bekasov, Murray & Papamakarios (2019), "Neural spline flows", arXiv:1906.04032.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -44,14 +43,14 @@ def forward(x: Array, params: Array, num_bins: int, bound: float) -> tuple[Array
         num_bins: K.
         bound: the half-width of the box outside which the map is the identity.
     """
-    spline = functools.partial(forward_in_box, spline=_with_tails(params, num_bins), bound=bound)
-    return bins.identity_outside(spline, x, bound)
+    spline = _with_tails(params, num_bins)
+    return bins.identity_outside(lambda x: forward_in_box(x, spline, bound), x, bound)
 
 
 def inverse(y: Array, params: Array, num_bins: int, bound: float) -> tuple[Array, Array]:
     """Returns the `x` that `forward` maps to `y`, and minus the log of the slope there."""
-    spline = functools.partial(inverse_in_box, spline=_with_tails(params, num_bins), bound=bound)
-    return bins.identity_outside(spline, y, bound)
+    spline = _with_tails(params, num_bins)
+    return bins.identity_outside(lambda y: inverse_in_box(y, spline, bound), y, bound)
 
 
 def _with_tails(params: Array, num_bins: int) -> Spline:
