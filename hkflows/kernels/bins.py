@@ -84,7 +84,7 @@ def slopes_at_ends(slopes: Array, index: Array) -> tuple[Array, Array]:
 
 
 def with_unit_ends(inner: Array) -> Array:
-    """Adds to the unconstrained inner slopes, `[..., K - 1]`, those of both ends, where it is one."""
+    """Adds both ends, where the slope is one, to unconstrained inner slopes, `[..., K - 1]`."""
     end = jnp.zeros((*inner.shape[:-1], 1), inner.dtype)
     return jnp.concatenate([end, inner, end], axis=-1)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
-from hkflows.kernels import sigmoidal
+from hkflows.kernels import bounds, sigmoidal
 from hkflows.transformers.base import Transformer
 
 Array = jax.Array
@@ -56,10 +56,9 @@ class DeepSigmoidal(Transformer):
 
     def _units(self, params: Array) -> sigmoidal.Units:
         weights, slopes, shifts = jnp.split(params, 3, axis=-1)
-        m = self.max_log_slope
         gains = jnp.linspace(0.0, 8.0, self.num_units + 1, dtype=params.dtype)[1:]
         return sigmoidal.Units(
             log_weights=jax.nn.log_softmax(weights, axis=-1),
-            slopes=jnp.exp(m * jnp.tanh(slopes / m)),
+            slopes=jnp.exp(bounds.within(slopes, self.max_log_slope)),
             shifts=gains * shifts,
         )

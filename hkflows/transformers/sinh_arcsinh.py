@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.kernels import bounds
 from hkflows.transformers.base import Transformer
 
 Array = jax.Array
@@ -59,8 +60,10 @@ class SinhArcsinh(Transformer):
         return jnp.sinh(before), _log_cosh(before) - _log_cosh(after) - log_weight
 
     def _skewness_and_log_tail_weight(self, params: Array) -> tuple[Array, Array]:
-        m, n = self.max_skewness, self.max_log_tail_weight
-        return m * jnp.tanh(params[..., 0] / m), n * jnp.tanh(params[..., 1] / n)
+        return (
+            bounds.within(params[..., 0], self.max_skewness),
+            bounds.within(params[..., 1], self.max_log_tail_weight),
+        )
 
 
 def _log_cosh(z: Array) -> Array:
