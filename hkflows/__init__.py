@@ -35,7 +35,17 @@ from hkflows.conditioners import MADE, MLP, Autoregressive
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
-from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
+from hkflows.transformers import (
+    Additive,
+    Affine,
+    CircularRationalQuadratic,
+    DeepSigmoidal,
+    LinearRational,
+    PiecewiseLinear,
+    RationalQuadratic,
+    SinhArcsinh,
+    Transformer,
+)
 
 __all__ = [
     "IAF",
@@ -48,21 +58,26 @@ __all__ = [
     "Affine",
     "Autoregressive",
     "Chain",
+    "CircularRationalQuadratic",
     "Coupling",
+    "DeepSigmoidal",
     "DensityFit",
     "Elementwise",
     "FlowDistribution",
     "GivensRotations",
     "Householder",
     "LUAffine",
+    "LinearRational",
     "LowRankAffine",
     "Permutation",
+    "PiecewiseLinear",
     "Planar",
     "PosteriorFit",
     "Radial",
     "RationalQuadratic",
     "Repeated",
     "Rotation",
+    "SinhArcsinh",
     "Sylvester",
     "Target",
     "Transformer",

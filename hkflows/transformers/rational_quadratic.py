@@ -4,15 +4,14 @@ import dataclasses
 
 import jax
 
-from hkflows import checks
 from hkflows.kernels import rational_quadratic
-from hkflows.transformers.base import Transformer
+from hkflows.transformers.spline import BoxSpline
 
 Array = jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
-class RationalQuadratic(Transformer):
+class RationalQuadratic(BoxSpline):
     """A monotone rational-quadratic spline on `(-bound, bound)`, the identity outside.
 
     Its parameters are the unconstrained widths (K) and heights (K) of the bins and the slopes
@@ -28,14 +27,6 @@ class RationalQuadratic(Transformer):
         Durkan, Bekasov, Murray & Papamakarios (2019), "Neural spline flows", section 3.1,
         arXiv:1906.04032.
     """
-
-    num_bins: int = 8
-    bound: float = 5.0
-
-    def __post_init__(self) -> None:
-        if checks.positive_int("num_bins", self.num_bins) > 512:
-            raise ValueError(f"`num_bins` must be at most 512; got {self.num_bins}.")
-        checks.positive_float("bound", self.bound)
 
     @property
     def num_params(self) -> int:
