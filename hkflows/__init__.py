@@ -10,6 +10,8 @@ from hkflows.bases import (
     uniform,
 )
 from hkflows.bijectors import (
+    BNAF,
+    FFJORD,
     IAF,
     MAF,
     RQS,
@@ -38,6 +40,8 @@ from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterio
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
 
 __all__ = [
+    "BNAF",
+    "FFJORD",
     "IAF",
     "MADE",
     "MAF",

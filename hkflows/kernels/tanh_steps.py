@@ -13,12 +13,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from hkflows.kernels import autoregressive
+from hkflows.kernels import autoregressive, root
 
 Array = jax.Array
-_Bracket = tuple[Array, Array, Array, Array, int]
-
-MAX_STEPS = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,35 +29,16 @@ class TanhStep:
         return x + r * step + d, jnp.log1p(r * t * (1.0 - step**2))
 
     def inverse(self, y: Array, params: Array) -> tuple[Array, Array]:
-        """Returns `z` with `v = y`, up to rounding, and `-log dv/dz`.
-
-        By Newton's method within a bracket, which is halved where Newton's steps do not get half as
-        long. The loop has no derivatives: those of `autoregressive.sequential` do not need them.
-        """
+        """Returns `z` with `v = y`, up to rounding, and `-log dv/dz`."""
         params = jnp.broadcast_to(params, (*y.shape, params.shape[-1])).astype(y.dtype)
-        reach = jnp.abs(params[..., 0])
-        centre = y - params[..., 3]
-        eps = jnp.finfo(y.dtype).eps
-
-        def visit(state: _Bracket) -> _Bracket:
-            low, high, z, length, count = state
-            v, log_slope = self.forward(z, params)
-            low = jnp.where(v <= y, z, low)
-            high = jnp.where(v >= y, z, high)
-            newton = jnp.clip(z - (v - y) * jnp.exp(-log_slope), low, high)
-            halves = 2.0 * jnp.abs(newton - z) <= length
-            following = jnp.where(halves, newton, low + 0.5 * (high - low))
-            close = jnp.abs(v - y) <= eps * (jnp.abs(z) + reach)
-            following = jnp.where(close | (length <= 4.0 * eps * jnp.abs(z)), z, following)
-            return low, high, following, jnp.abs(following - z), count + 1
-
-        def moving(state: _Bracket) -> Array:
-            _, _, z, length, count = state
-            return (count < MAX_STEPS) & jnp.any(length > 4.0 * eps * jnp.abs(z))
-
-        start = centre - reach, centre + reach, centre, jnp.full_like(y, jnp.inf), 0
-        z = jax.lax.while_loop(moving, visit, start)[2]
+        z = root.solve(self.forward, _bracket, y, params)
         return z, -self.forward(z, params)[1]
+
+
+def _bracket(y: Array, params: Array) -> tuple[Array, Array]:
+    """Returns `z` at the two ends of the hyperbolic tangent."""
+    reach, centre = params[..., 0], y - params[..., 3]
+    return centre - reach, centre + reach
 
 
 @jax.tree_util.register_dataclass
