@@ -10,6 +10,8 @@ from hkflows.bases import (
     uniform,
 )
 from hkflows.bijectors import (
+    BNAF,
+    FFJORD,
     IAF,
     MAF,
     RQS,
@@ -48,6 +50,8 @@ from hkflows.transformers import (
 )
 
 __all__ = [
+    "BNAF",
+    "FFJORD",
     "IAF",
     "MADE",
     "MAF",

@@ -99,9 +99,10 @@ def test_the_public_names_of_the_contract():
         "IAF MAF MADE MLP Coupling Elementwise RQS Permutation Chain FlowDistribution Target "
         "standard_normal Affine Additive RationalQuadratic fit_posterior fit_density flows.iaf "
         "flows.mean_field flows.gaussian flows.nice flows.realnvp flows.maf flows.nsf "
-        "flows.planar flows.radial flows.sylvester TriangularAffine LUAffine Householder "
-        "GivensRotations Rotation ActNorm Planar Radial Sylvester standardise box "
-        "diagonal_normal student_t logistic normal_mixture uniform "
+        "flows.planar flows.radial flows.sylvester flows.bnaf flows.ffjord "
+        "TriangularAffine LUAffine Householder GivensRotations Rotation ActNorm Planar Radial "
+        "Sylvester BNAF FFJORD standardise box diagonal_normal student_t logistic "
+        "normal_mixture uniform "
         "elbo.negative_elbo elbo.importance_weighted_elbo elbo.renyi_bound elbo.forward_kl "
         "elbo.minibatch likelihood.negative_log_likelihood"
     )

@@ -133,7 +133,7 @@ def test_a_fresh_flow_is_the_identity(case):
 
 @pytest.mark.parametrize(
     "name",
-    ["iaf-affine", "coupling-affine", "triangular", "chain", "linear", "residual"],
+    ["iaf-affine", "coupling-affine", "triangular", "chain", "linear", "residual", "bnaf"],
 )
 def test_empty_batch_and_low_precision_input(name):
     bijector = zoo.Case(name, 3, False).build()

@@ -31,6 +31,8 @@ BUILDS = {
     "context ": lambda: hkf.Elementwise(2, hkf.Affine(), context=jnp.asarray([1])),
     "event_size ": lambda: hkf.Planar(0),
     "num_reflections": lambda: hkf.Householder(3, num_reflections=3),
+    "block_sizes": lambda: hkf.BNAF(2, []),
+    "fast": lambda: hkf.flows.bnaf(2, fast="both"),
     "rank": lambda: hkf.Sylvester(2, rank=3),
     "margin": lambda: hkf.box(0.0, 1.0, margin=-0.1),
     "low ": lambda: hkf.box([0.0, 1.0], 1.0),

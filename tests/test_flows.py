@@ -20,6 +20,9 @@ PRESETS = {
     "planar": hkf.flows.planar,
     "radial": hkf.flows.radial,
     "sylvester": hkf.flows.sylvester,
+    "bnaf": hkf.flows.bnaf,
+    "bnaf_scoring": lambda D, **settings: hkf.flows.bnaf(D, fast="scoring", **settings),
+    "ffjord": hkf.flows.ffjord,
 }
 
 every_preset = pytest.mark.parametrize("name", PRESETS)
@@ -30,6 +33,10 @@ def small(name, event_size, **more):
         settings = {}
     elif name in ("planar", "radial", "sylvester"):
         settings = {"num_layers": 2}
+    elif name.startswith("bnaf"):
+        settings = {"num_layers": 2, "block_sizes": [3]}
+    elif name == "ffjord":
+        settings = {"hidden_sizes": [8]}
     else:
         settings = {"num_layers": 2, "hidden_sizes": [8]}
     return PRESETS[name](event_size, **{**settings, **more})

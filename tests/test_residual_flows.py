@@ -1,4 +1,4 @@
-"""Planar, radial and Sylvester flows: inverses, their derivatives, and scores."""
+"""Planar, radial, Sylvester and block flows: inverses, their derivatives, and scores."""
 
 import distrax
 import jax
@@ -11,7 +11,7 @@ import hkflows as hkf
 from hkflows.bijectors.score import forward_and_score
 from hkflows.kernels.tanh_steps import TanhStep
 
-every_flow = pytest.mark.parametrize("name", ["planar", "radial", "sylvester"])
+every_flow = pytest.mark.parametrize("name", ["planar", "radial", "sylvester", "bnaf"])
 
 
 def test_a_step_is_inverted_up_to_rounding_whatever_its_parameters(dtype):
@@ -62,7 +62,7 @@ def test_inverses_are_exact_and_so_are_their_derivatives(name):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", ["planar", "sylvester"])
+@pytest.mark.parametrize("name", ["planar", "sylvester", "bnaf"])
 def test_scores_are_carried_without_inverting(name):
     """As by differentiating the inverse."""
     case = zoo.Case(name, 3, True)

@@ -1,16 +1,11 @@
 """Scalar maps: identity at zero, inverses, slopes, derivatives, extremes."""
 
-import distrax
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-import hkflows as hkf
 from hkflows.transformers import Inverted
 
 every_transformer = pytest.mark.parametrize(
@@ -19,7 +14,11 @@ every_transformer = pytest.mark.parametrize(
 
 
 def transformer(name):
-    return Inverted(zoo.TRANSFORMERS["deep_sigmoidal"]) if name == "inverted" else zoo.TRANSFORMERS[name]
+    return (
+        Inverted(zoo.TRANSFORMERS["deep_sigmoidal"])
+        if name == "inverted"
+        else zoo.TRANSFORMERS[name]
+    )
 
 
 def domain(name, x):
@@ -31,7 +30,9 @@ def domain(name, x):
 def test_identity_at_zero_parameters(name):
     tau, x = transformer(name), domain(name, jnp.linspace(-10.0, 10.0, 41))
     params = jnp.zeros(tau.num_params)
-    y, log_slope, z, inverse_log_slope = jax.jit(lambda x: (*tau.forward(x, params), *tau.inverse(x, params)))(x)
+    y, log_slope, z, inverse_log_slope = jax.jit(
+        lambda x: (*tau.forward(x, params), *tau.inverse(x, params))
+    )(x)
     np.testing.assert_allclose(y, x, atol=1e-5)
     np.testing.assert_allclose(z, x, atol=1e-5)
     np.testing.assert_allclose(log_slope, 0.0, atol=1e-5)

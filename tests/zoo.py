@@ -87,6 +87,13 @@ RESIDUAL = {
     "sylvester": lambda D, c: hkf.Sylvester(D, rank=max(1, D - 1), context=c),
 }
 
+# Not in the zoo's own list: its programs take long to compile, and its tests are `test_ffjord.py`.
+CONTINUOUS = {
+    "ffjord": lambda D, c: hkf.FFJORD(
+        D, hkf.MLP([8, 5], activation=jnp.tanh), context=c, rtol=1e-8, atol=1e-8
+    ),
+}
+
 MIXERS = {
     "own_network": lambda D, c: hkf.IAF(
         hkf.Autoregressive(lambda z: running_sums(z[:D], z[D:]), D), context=c
@@ -98,6 +105,7 @@ MIXERS = {
     "triangular": lambda D, c: hkf.TriangularAffine(D, context=c),
     "linear": lambda D, c: hkf.Chain([build(D, c) for build in LINEAR.values()]),
     "residual": lambda D, c: hkf.Chain([build(D, c) for build in RESIDUAL.values()]),
+    "bnaf": lambda D, c: hkf.BNAF(D, [3, 2], context=c),
     "rqs": lambda D, c: hkf.RQS(D, num_bins=4, bound=2.5, context=c),
     "linear_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, []), context=c),
     "reverse_iaf": lambda D, c: hkf.IAF(hkf.MADE(D, [9], order="reverse"), context=c),
@@ -159,7 +167,7 @@ class Case:
 
     @property
     def transformed(self):
-        build = {**NAMES, **LINEAR, **RESIDUAL}[self.name]
+        build = {**NAMES, **LINEAR, **RESIDUAL, **CONTINUOUS}[self.name]
         return hk.without_apply_rng(hk.transform(lambda c: build(self.event_size, c)))
 
     def context(self, seed=3):

@@ -1,9 +1,11 @@
 """`distrax.Bijector`s: arrangements, mixers and their composition."""
 
 from hkflows.bijectors.autoregressive import IAF, MAF
+from hkflows.bijectors.bnaf import BNAF
 from hkflows.bijectors.chain import Chain
 from hkflows.bijectors.coupling import Coupling
 from hkflows.bijectors.elementwise import RQS, ActNorm, Elementwise
+from hkflows.bijectors.ffjord import FFJORD
 from hkflows.bijectors.low_rank import LowRankAffine
 from hkflows.bijectors.lu import LUAffine
 from hkflows.bijectors.orthogonal import GivensRotations, Householder, Rotation
@@ -16,6 +18,8 @@ from hkflows.bijectors.sylvester import Sylvester
 from hkflows.bijectors.triangular import TriangularAffine
 
 __all__ = [
+    "BNAF",
+    "FFJORD",
     "IAF",
     "MAF",
     "RQS",

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from hkflows import checks
-from hkflows.conditioners import coupling_network
+from hkflows.conditioners import readout_network
 from hkflows.transformers import Affine, Transformer, check_transformer
 
 Array = jax.Array
@@ -72,7 +72,8 @@ class Coupling(distrax.Bijector):
             )
         self._kept = np.flatnonzero(kept)
         self._transformed = np.flatnonzero(~kept)
-        self._network = coupling_network(
+        self._network = readout_network(
+            "coupling_readout",
             conditioner,
             self._kept.size,
             (self._transformed.size, transformer.num_params),

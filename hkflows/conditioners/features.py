@@ -1,4 +1,4 @@
-"""Networks of a coupling: any Haiku callable gives features, a zero-initialised layer the rest."""
+"""Networks that start at zero: any Haiku callable gives features, a linear layer the rest."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -44,8 +44,8 @@ class MLP(hk.Module):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class CouplingNetwork:
-    """A coupling's network at fixed weights, `z -> params`, `[..., D_in] -> [..., D_out, P]`.
+class ReadoutNetwork:
+    """A network at fixed weights, `z -> params`, `[..., D_in] -> [..., D_out, P]`.
 
     Attributes:
         features: the Haiku callable, `[..., D_in] -> [..., H]`.
@@ -63,19 +63,24 @@ class CouplingNetwork:
 
 
 class _Readout(hk.Module):
-    """The last layer of a coupling's network: linear, starting at zero."""
+    """The last layer: linear, starting at zero."""
 
     def __call__(self, in_size: int, out_shape: tuple[int, int]) -> tuple[Array, Array]:
         weight = weights.zero_weight("w", (in_size, out_shape[0] * out_shape[1]))
         return weight.reshape(in_size, *out_shape), weights.zero_bias("b", out_shape)
 
 
-def coupling_network(
-    conditioner: VectorFunction, in_size: int, out_shape: tuple[int, int], context: Array | None
-) -> CouplingNetwork:
+def readout_network(
+    name: str,
+    conditioner: VectorFunction,
+    in_size: int,
+    out_shape: tuple[int, int],
+    context: Array | None,
+) -> ReadoutNetwork:
     """Visits a Haiku callable once, and adds a last layer that starts at zero.
 
     Args:
+        name: the Haiku name of the last layer.
         conditioner: maps a vector `[D_in + C]` to features `[H]`; see `traced.trace`.
         in_size: D_in, the number of dimensions that it sees.
         out_shape: `(D_out, P)`.
@@ -89,5 +94,5 @@ def coupling_network(
         raise ValueError(
             f"`conditioner` must map a vector to features [H]; it returned {features.out_shape}."
         )
-    weight, bias = _Readout(name="coupling_readout")(features.out_shape[0], out_shape)
-    return CouplingNetwork(features, weight, bias)
+    weight, bias = _Readout(name=name)(features.out_shape[0], out_shape)
+    return ReadoutNetwork(features, weight, bias)

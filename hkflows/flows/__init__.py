@@ -12,12 +12,16 @@ whose result all layers share in place of the context. Without one they see the 
 """
 
 from hkflows.flows.autoregressive import iaf, maf
+from hkflows.flows.blocks import bnaf
+from hkflows.flows.continuous import ffjord
 from hkflows.flows.couplings import nice, realnvp
 from hkflows.flows.gaussians import gaussian, mean_field
 from hkflows.flows.residual import planar, radial, sylvester
 from hkflows.flows.splines import nsf
 
 __all__ = [
+    "bnaf",
+    "ffjord",
     "gaussian",
     "iaf",
     "maf",

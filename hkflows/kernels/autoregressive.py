@@ -66,13 +66,13 @@ def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array
     if isinstance(network, MaskedMLP):
         return triangular.invert(tau, network, v)
 
-    def visit(u: Array, dimension: Array) -> tuple[Array, None]:
-        solved, _ = tau.inverse(v, network(u))
-        return _replace(u, dimension, solved), None
+    def visit(u: Array, dimension: Array) -> tuple[Array, Array]:
+        params = jnp.take(network(u), dimension, axis=-2)
+        solved, log_derivative = tau.inverse(jnp.take(v, dimension, axis=-1), params)
+        return u.at[..., dimension].set(solved), log_derivative
 
-    u, _ = jax.lax.scan(visit, jnp.zeros_like(v), jnp.asarray(network.order))
-    _, log_derivative = tau.inverse(v, network(u))
-    return u, jnp.sum(log_derivative, axis=-1)
+    u, log_derivatives = jax.lax.scan(visit, jnp.zeros_like(v), jnp.asarray(network.order))
+    return u, jnp.sum(log_derivatives, axis=0)
 
 
 @sequential.defjvp

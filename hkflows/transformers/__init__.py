@@ -2,6 +2,7 @@
 
 from hkflows.transformers.affine import Additive, Affine
 from hkflows.transformers.base import Inverted, Transformer, check_transformer
+from hkflows.transformers.block import Block
 from hkflows.transformers.circular import CircularRationalQuadratic
 from hkflows.transformers.deep_sigmoidal import DeepSigmoidal
 from hkflows.transformers.linear_rational import LinearRational
@@ -12,6 +13,7 @@ from hkflows.transformers.sinh_arcsinh import SinhArcsinh
 __all__ = [
     "Additive",
     "Affine",
+    "Block",
     "CircularRationalQuadratic",
     "DeepSigmoidal",
     "Inverted",
