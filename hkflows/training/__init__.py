@@ -6,11 +6,13 @@ from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior import fit_posterior
 from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.snapshot import Snapshot
 from hkflows.training.start import find_start
 
 __all__ = [
     "DensityFit",
     "PosteriorFit",
+    "Snapshot",
     "Stage",
     "around",
     "default_flow",

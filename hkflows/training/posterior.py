@@ -1,7 +1,10 @@
 """Fitting a flow to a posterior, in stages."""
 
 import dataclasses
+import functools
+import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
@@ -9,21 +12,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from hkflows import checks, elbo
 from hkflows.compilation import quick_jit
 from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.data import check_data, given
-from hkflows.training.flow import CHUNK_ROWS, Report, around, default_flow, fit_flow
+from hkflows.training.flow import around, check_annealing, default_flow, fit_flow
 from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
 from hkflows.training.gaussian import fit_gaussian
-from hkflows.training.loop import Result, check_flow
+from hkflows.training.loop import Result
 from hkflows.training.low_rank import fit_low_rank_gaussian
+from hkflows.training.negative_elbo import CHUNK_ROWS, Report
 from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.signals import has_come, held_back
+from hkflows.training.snapshot import Callback
 from hkflows.training.start import find_start
+from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
 
@@ -32,6 +41,7 @@ NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
 CONVERGED = 0.02  # standard deviation of the log weights (nats) that leaves a flow nothing to gain
 
 
+@held_back(signal.SIGINT)
 def fit_posterior(
     target: Target,
     *,
@@ -45,6 +55,7 @@ def fit_posterior(
     data: Any = None,
     batch_size: int | None = None,
     progress: bool = True,
+    callback: Callback | None = None,
 ) -> PosteriorFit:
     """Fits a flow to a posterior by maximising the ELBO, and says whether it can be trusted.
 
@@ -69,9 +80,11 @@ def fit_posterior(
             the other stages and the diagnostics go through all of them.
         batch_size: rows a step, by default 256 or as many as there are.
         progress: whether to show a progress bar.
+        callback: called with a `training.Snapshot` after every chunk of the flow's steps.
 
     Returns:
-        The fit, also when it ended early: `stop_reason` says why.
+        The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
+        gives the best so far; a second one raises `KeyboardInterrupt`.
 
     Raises:
         ValueError: if an argument is off, if the log density is not finite anywhere that it was
@@ -84,8 +97,12 @@ def fit_posterior(
             f"gives; got {target!r}."
         )
     check_data(target, data, batch_size)
+    check_annealing(annealing)
     data = jax.tree.map(jnp.asarray, data)
-    posterior = target if data is None else given(target, data, CHUNK_ROWS)
+    posterior = target
+    if data is not None:
+        on_all = given(target.log_density, data, CHUNK_ROWS)
+        posterior = dataclasses.replace(target, log_density=on_all)
     batch = () if data is None else (data,)
     first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(
         checks.prng_key("key", key), 5
@@ -106,12 +123,12 @@ def fit_posterior(
             data=data,
             batch_size=batch_size,
             progress=progress,
+            callback=callback,
         )
 
     if flow is not None:
-        own = check_flow(flow)
-        first = quick_jit(lambda key: own.apply(own.init(key)))(first_key)
-        _check_event(first, posterior)
+        check_flow(flow)
+        first = _first(flow, initial_params(flow, (target.event_size,), first_key))
         target.check_at(_draws(first, first_key, 100), *batch)
         result = train(flow, None)
         log.add_flow(result)
@@ -128,7 +145,11 @@ def fit_posterior(
         best = gaussian if stage.kept else start
         fitted, result = (_constant(best), {}), None
         if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
-            log.skip("flow", f"the Gaussian's log weights vary by {stage.spread:.2g} nats")
+            log.skip(
+                "flow", f"not needed: the Gaussian's log weights vary by {stage.spread:.2g} nats"
+            )
+        elif has_come(signal.SIGINT):
+            log.skip("flow", "interrupted before its first step")
         else:
             inner = default_flow(target.event_size)
             result = train(inner, best)
@@ -180,8 +201,8 @@ class _Log:
         return self._append("flow", elbo, spread, report.num_draws, result.stop_reason)
 
     def skip(self, name: str, note: str) -> Stage:
-        """Notes a stage that was not needed."""
-        return self._append(name, -np.inf, np.nan, 1, f"not needed: {note}")
+        """Notes a stage that did not come to pass."""
+        return self._append(name, -np.inf, np.nan, 1, note)
 
     def _append(self, name: str, elbo: float, spread: float, num_draws: int, note: str) -> Stage:
         kept = not self.stages or elbo > max(stage.elbo for stage in self.stages)
@@ -193,21 +214,23 @@ class _Log:
         return stage
 
 
-def _check_event(q: FlowDistribution, target: Target) -> None:
-    """Raises `ValueError` where the flow does not fit the target."""
-    if q.event_shape != (target.event_size,) or q.batch_shape != ():
-        raise ValueError(
-            f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "
-            f"got {q.event_shape} and {q.batch_shape}."
-        )
+@functools.partial(quick_jit, static_argnames="flow")
+def _first(flow: hk.Transformed, params: Any) -> FlowDistribution:
+    return flow.apply(params)
 
 
+@functools.partial(quick_jit, static_argnames="n")
 def _draws(q: FlowDistribution, key: Array, n: int) -> Array:
-    return quick_jit(lambda q, key: q.sample(seed=key, sample_shape=(n,)))(q, key)
+    return q.sample(seed=key, sample_shape=(n,))
 
 
 def _to_the_power(target: Target, power: float) -> Target:
-    return dataclasses.replace(target, log_density=lambda z: power * target.log_density(z))
+    log_density = Partial(_product, power, as_argument(target.log_density))
+    return dataclasses.replace(target, log_density=log_density)
+
+
+def _product(factor: float, function: Callable[[Array], Array], z: Array) -> Array:
+    return factor * function(z)
 
 
 def _constant(q: FlowDistribution) -> hk.Transformed:
