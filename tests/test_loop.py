@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import hkflows as hkf
-from hkflows.training import loop
+from hkflows.training import chunk, loop
 
 KEY = jax.random.key(0)
 
@@ -78,8 +78,8 @@ def test_buffers_are_given_away_and_results_are_not():
     params = jnp.zeros(2)
     snapshots = []
     key = jax.random.key(3)
-    state = loop._first(OPTIMIZER, params, key)
-    loop._chunk(Parabola(), OPTIMIZER, 50, state, None, 50)
+    state = chunk.first(OPTIMIZER, params, key)
+    chunk.chunk(Parabola(), OPTIMIZER, 50, state, None, 50)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
     result = loop.minimise(
         Parabola(),
@@ -151,5 +151,5 @@ def test_a_second_fit_compiles_nothing(compiled):
             flow, data, context=jnp.ones((50, 1)), key=seed, num_steps=60, progress=False
         )
 
-    assert "jit(_chunk)" in compiled(lambda: fit(0))
+    assert compiled(lambda: fit(0)).count("jit(chunk)") == 1
     assert compiled(lambda: fit(1)) == []

@@ -1,6 +1,7 @@
 """Fitting a flow to data."""
 
 import dataclasses
+import os
 import time
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import optax
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
+from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import batches
 from hkflows.training.loop import minimise, patience
 from hkflows.training.optimizers import adam_in_rounds
@@ -124,6 +126,8 @@ def fit_density(
     validation_fraction: float = 0.1,
     progress: bool = True,
     callback: Callback | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> DensityFit:
     """Fits a flow to data by maximum likelihood.
 
@@ -143,16 +147,22 @@ def fit_density(
             early, and keeps the parameters with the best training loss.
         progress: whether to show a progress bar.
         callback: called with a `training.Snapshot` after every chunk of steps.
+        checkpoint_dir: if given, a folder for checkpoints, new or empty; they need the extra
+            `checkpoint`. They are written in the background, one every few chunks, and on SIGTERM.
+        resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
+            the same result, bit for bit, as without a break.
 
     Returns:
         The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
         gives the best so far; a second one raises `KeyboardInterrupt`.
 
     Raises:
-        ValueError: if an argument is off, or the data are not finite.
+        ValueError: if an argument is off, or the data are not finite; or if `checkpoint_dir` holds
+            another fit or what is damaged, in which case nothing in it is changed.
     """
     start = time.perf_counter()
     check_flow(flow)
+    folder = checkpoint_folder(checkpoint_dir, resume)
     rows = _check_data(data, context)
     num_rows = len(rows[0])
     if not 0.0 <= validation_fraction < 1.0:
@@ -183,6 +193,8 @@ def fit_density(
         stop=patience(PATIENCE) if num_held_out else None,
         progress=progress,
         callback=callback,
+        checkpoint_dir=folder,
+        resume=resume,
     )
     return DensityFit(
         flow=flow,

@@ -1,10 +1,11 @@
 """The training loop: optax steps scanned on the device, the host asked once a chunk."""
 
+import contextlib
 import dataclasses
-import functools
+import pathlib
 import signal
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,61 +13,20 @@ import numpy as np
 import optax
 from tqdm.auto import tqdm
 
+from hkflows.training import digests
+from hkflows.training.arrays import raw
+from hkflows.training.checkpoints import Checkpoints
+from hkflows.training.chunk import Objective, Params, State, Visit, chunk, first
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback, Snapshot
 
 Array = jax.Array
-Params = Any
 # Maps the number of steps done, the scores so far and the last report to why to stop, or `None`.
 StopRule = Callable[[int, np.ndarray, Any], str | None]
 
 # So many non-finite steps in a row, at the end of a chunk, end a fit; each of them leaves the
 # parameters as they were.
 MAX_NONFINITE_STEPS = 20
-
-
-class Objective(Protocol):
-    """What the loop minimises: functions and settings, all that a compiled step depends on.
-
-    An objective is hashable. A second run with an equal one, and with arrays of the same shapes,
-    compiles nothing. Arrays that it needs, such as data, are handed to it as `fixed`, a pytree.
-    """
-
-    def inputs(self, fixed: Any, key: Array, steps: Array) -> Any:
-        """Returns a pytree with one step's input in each row, for the numbers of the steps."""
-
-    def loss(self, params: Params, fixed: Any, row: Any) -> Array:
-        """Returns the loss of one step, a scalar."""
-
-    def score(self, params: Params, fixed: Any, mean_loss: Array) -> tuple[Array, Any]:
-        """Returns the scalar by which parameters are kept, lower is better, and a report.
-
-        It is asked after every chunk, and told the mean of the chunk's finite losses; infinite if
-        they are the fewer.
-        """
-
-
-class State(NamedTuple):
-    """Where a run is: with the objective and the fixed arrays this decides all that follows."""
-
-    params: Params
-    opt_state: Any
-    key: Array
-    step: Array
-    best: Params
-    best_score: Array
-
-
-class Visit(NamedTuple):
-    """What the host is told after a chunk."""
-
-    losses: Array  # [chunk_steps], NaN where the last chunk is shorter
-    loss: Array  # their mean
-    score: Array
-    best_score: Array
-    report: Any
-    streak: Array  # of steps at the end whose gradient was not finite
-    num_skipped: Array  # of all such steps so far
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +64,13 @@ def minimise(
     stop: StopRule | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    checkpoint_dir: pathlib.Path | None = None,
+    resume: bool = False,
 ) -> Result:
     """Minimises an objective, and keeps the parameters with the best score.
 
     Ctrl-C ends the run after the chunk at hand; a second one at once, with `KeyboardInterrupt`.
+    With checkpoints SIGTERM does so too, and is obeyed when the last checkpoint is written.
 
     Args:
         objective: what to minimise.
@@ -120,25 +83,44 @@ def minimise(
         stop: if given, asked on the host after every chunk.
         progress: whether to show a progress bar.
         callback: called on the host after every chunk.
+        checkpoint_dir: where to write checkpoints, if any.
+        resume: whether to go on from the last checkpoint there, if there is one.
+
+    Raises:
+        ValueError: if `checkpoint_dir` has been used for anything else, or is damaged.
     """
     if not callable(getattr(optimizer, "init", None)):
         raise ValueError(
             f"`optimizer` must be an optax gradient transformation; got {optimizer!r}."
         )
-    state = _first(optimizer, params, key)
+    state = first(optimizer, params, key)
     visits: list[Visit] = []
     done = 0
-    interrupted = False
+    checkpoints = None
+    if checkpoint_dir is not None:
+        lowered = chunk.lower(objective, optimizer, chunk_steps, state, fixed, chunk_steps)
+        problem = _problem(lowered, state, fixed, num_steps)
+        checkpoints = Checkpoints(checkpoint_dir, problem, resume)
+        if done := checkpoints.last_step():
+            template = state, lowered.out_info[1]
+            state, visits = checkpoints.restore(*template, num_visits=-(-done // chunk_steps))
+
+    interrupted = terminated = False
     with (
         held_back(signal.SIGINT),
-        tqdm(total=num_steps, disable=not progress, unit="step") as bar,
+        held_back(signal.SIGTERM) if checkpoints else contextlib.nullcontext(),
+        checkpoints or contextlib.nullcontext(),
+        tqdm(total=num_steps, initial=done, disable=not progress, unit="step") as bar,
     ):
         while (stop_reason := _why_stop(done, num_steps, visits, stop, interrupted)) is None:
             steps = min(chunk_steps, num_steps - done)
-            state, told = _chunk(objective, optimizer, chunk_steps, state, fixed, steps)
-            visit = jax.device_get(told)
+            state, told = chunk(objective, optimizer, chunk_steps, state, fixed, steps)
+            due = checkpoints if checkpoints and checkpoints.is_due() else None
+            visit, saved = jax.device_get((told, raw(state) if due else None))
             visits.append(visit)
             done += steps
+            if due:
+                due.save(done, saved, visits)
             bar.set_postfix(
                 loss=f"{visit.loss:.4g}",
                 best=f"{visit.best_score:.4g}",
@@ -151,7 +133,12 @@ def minimise(
                     callback(_snapshot(done, visit, state.params))
                 except KeyboardInterrupt:
                     interrupted = True
-            interrupted = interrupted or has_come(signal.SIGINT)
+            terminated = has_come(signal.SIGTERM)
+            interrupted |= terminated or has_come(signal.SIGINT)
+        if checkpoints:
+            checkpoints.save(done, raw(state), visits)
+    if terminated:
+        signal.raise_signal(signal.SIGTERM)
 
     scores = _scores(visits)
     best = int(np.argmin(scores))
@@ -192,6 +179,18 @@ def _why_stop(
     return f"interrupted after {done} steps" if interrupted else None
 
 
+def _problem(lowered: Any, state: State, fixed: Any, num_steps: int) -> dict[str, Any]:
+    """Returns what makes a run the one that it is."""
+    return {
+        "key": digests.of_tree(state.key),
+        "number of steps": num_steps,
+        "version of JAX": jax.__version__,
+        "data, or units of the flow": digests.of_tree(fixed),
+        "start": digests.of_tree(state.params),
+        "flow, target, optimizer or setting": digests.of_program(lowered),
+    }
+
+
 def _scores(visits: list[Visit]) -> np.ndarray:
     return np.asarray([visit.score for visit in visits])
 
@@ -205,74 +204,3 @@ def _snapshot(done: int, visit: Visit, params: Params) -> Snapshot:
         num_skipped=int(visit.num_skipped),
         params=jax.tree.map(jnp.copy, params),  # the next chunk takes the buffers of these
     )
-
-
-@functools.partial(jax.jit, static_argnames="optimizer")
-def _first(optimizer: optax.GradientTransformation, params: Params, key: Array) -> State:
-    """Returns where a run starts, in buffers of its own: the first chunk takes them."""
-    params, best = (jax.tree.map(lambda p: jnp.array(p, p.dtype), params) for _ in range(2))
-    opt_state = _skipping(optimizer).init(params)
-    infinity = jnp.full((), jnp.inf, float)
-    return State(params, opt_state, jnp.copy(key), jnp.zeros((), int), best, infinity)
-
-
-@functools.partial(
-    jax.jit,
-    static_argnames=("objective", "optimizer", "chunk_steps"),
-    donate_argnames="state",
-)
-def _chunk(
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    chunk_steps: int,
-    state: State,
-    fixed: Any,
-    steps: Array | int,
-) -> tuple[State, Visit]:
-    """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own."""
-    optimizer = _skipping(optimizer)
-    key, inputs_key = jax.random.split(state.key)
-    rows = objective.inputs(fixed, inputs_key, state.step + jnp.arange(chunk_steps))
-
-    def step(index: Array, carry: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
-        params, opt_state, losses = carry
-        row = jax.tree.map(lambda row: row[index], rows)
-        loss, gradient = jax.value_and_grad(objective.loss)(params, fixed, row)
-        # A gradient can be finite where the loss is not; that step must not count as a good one.
-        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(loss), g, jnp.nan), gradient)
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, losses.at[index].set(loss)
-
-    carry = (state.params, state.opt_state, jnp.full(chunk_steps, jnp.nan))
-    params, opt_state, losses = jax.lax.fori_loop(0, steps, step, carry)
-    finite = jnp.isfinite(losses)
-    count = jnp.sum(finite)
-    loss = jnp.where(2 * count >= steps, jnp.sum(losses, where=finite) / count, jnp.inf)
-
-    score, report = objective.score(params, fixed, loss)
-    score = jnp.where(jnp.isnan(score), jnp.inf, score).astype(state.best_score.dtype)
-    best, best_score = jax.tree.map(
-        lambda new, old: jnp.where(score < state.best_score, new, old),
-        (params, score),
-        (state.best, state.best_score),
-    )
-    return (
-        State(params, opt_state, key, state.step + steps, best, best_score),
-        Visit(
-            losses,
-            loss,
-            score,
-            best_score,
-            report,
-            opt_state.notfinite_count,
-            opt_state.total_notfinite,
-        ),
-    )
-
-
-def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns the optimizer that skips steps with a non-finite gradient.
-
-    Even after many in a row, which is for the host to notice.
-    """
-    return optax.apply_if_finite(optimizer, max_consecutive_errors=np.iinfo(np.int32).max)
