@@ -33,7 +33,7 @@ from hkflows.bijectors import (
 from hkflows.conditioners import MADE, MLP, Autoregressive
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
+from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior, load_fit
 from hkflows.transformers import Additive, Affine, RationalQuadratic, Transformer
 
 __all__ = [
@@ -74,6 +74,7 @@ __all__ = [
     "fit_posterior",
     "flows",
     "likelihood",
+    "load_fit",
     "logistic",
     "normal_mixture",
     "standard_normal",

@@ -10,11 +10,13 @@ from hkflows import checks
 from hkflows.bijectors import IAF, MAF
 from hkflows.conditioners import MADE
 from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.presets import preset
 from hkflows.transformers import Affine, Transformer
 
 Array = jax.Array
 
 
+@preset
 def iaf(
     event_size: int,
     *,
@@ -44,6 +46,7 @@ def iaf(
     )
 
 
+@preset
 def maf(
     event_size: int,
     *,

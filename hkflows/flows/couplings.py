@@ -11,11 +11,13 @@ from hkflows import checks
 from hkflows.bijectors import Coupling, Elementwise, Permutation
 from hkflows.conditioners import MLP
 from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.presets import preset
 from hkflows.transformers import Additive, Affine, Transformer
 
 Array = jax.Array
 
 
+@preset
 def nice(
     event_size: int,
     *,
@@ -38,6 +40,7 @@ def nice(
     return couplings(event_size, Additive(), num_layers, hidden_sizes, activation, context_network)
 
 
+@preset
 def realnvp(
     event_size: int,
     *,

@@ -9,10 +9,12 @@ import jax
 from hkflows import checks
 from hkflows.bijectors import Planar, Radial, Sylvester
 from hkflows.flows.build import ContextNetwork, stack
+from hkflows.presets import preset
 
 Array = jax.Array
 
 
+@preset
 def planar(
     event_size: int,
     *,
@@ -36,6 +38,7 @@ def planar(
     )
 
 
+@preset
 def radial(
     event_size: int,
     *,
@@ -59,6 +62,7 @@ def radial(
     )
 
 
+@preset
 def sylvester(
     event_size: int,
     *,

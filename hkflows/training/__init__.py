@@ -6,6 +6,7 @@ from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior import fit_posterior
 from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.saving import load_fit
 from hkflows.training.snapshot import Snapshot
 from hkflows.training.start import find_start
 
@@ -22,4 +23,5 @@ __all__ = [
     "fit_gaussian",
     "fit_low_rank_gaussian",
     "fit_posterior",
+    "load_fit",
 ]

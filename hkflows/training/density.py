@@ -14,9 +14,11 @@ from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
 from hkflows.training.checkpoints import checkpoint_folder
+from hkflows.training.codec import describable
 from hkflows.training.data import batches
 from hkflows.training.loop import minimise, patience
 from hkflows.training.optimizers import adam_in_rounds
+from hkflows.training.saving import save
 from hkflows.training.snapshot import Callback
 from hkflows.training.tables import table
 from hkflows.training.transformed import check_flow, initial_params
@@ -30,6 +32,7 @@ CHUNK_STEPS = 50  # at least so many steps, in whole epochs, between two looks a
 PATIENCE = 20  # looks at held-out data without a better one
 
 
+@describable
 @dataclasses.dataclass(frozen=True)
 class DensityFit:
     """A flow fitted to data.
@@ -70,6 +73,14 @@ class DensityFit:
                 f"{self.conditional}); got {context!r}."
             )
         return self.flow.apply(self.params, context)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the fit to a new or empty folder, from which `hkflows.load_fit` reads it.
+
+        A flow of `hkflows.flows` is described there. One of your own is not, and has to be given
+        to `load_fit`.
+        """
+        save(self, path)
 
     def summary(self) -> str:
         """Returns how the fit went as a table."""

@@ -14,6 +14,7 @@ from hkflows.bases import standard_normal
 from hkflows.bijectors import IAF, RQS, Chain
 from hkflows.conditioners import MADE
 from hkflows.distributions import FlowDistribution
+from hkflows.presets import preset
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.data import check_data
@@ -36,7 +37,7 @@ SETTLED = 0.04  # standard deviation of the log weights (nats): an ELBO some 0.0
 LEAST_GAIN = 0.01  # of a round (nats) for another one to be worth its while
 
 
-@functools.cache
+@preset
 def default_flow(event_size: int) -> hk.Transformed:
     """Returns the flow of the default recipe: a spline for each dimension, then three `IAF`s.
 
@@ -55,6 +56,7 @@ def default_flow(event_size: int) -> hk.Transformed:
     return hk.without_apply_rng(hk.transform(build))
 
 
+@preset
 def around(flow: hk.Transformed, gaussian: FlowDistribution) -> hk.Transformed:
     """Returns the flow followed by the affine map of a Gaussian, which is not trained.
 
@@ -68,6 +70,16 @@ def around(flow: hk.Transformed, gaussian: FlowDistribution) -> hk.Transformed:
         return FlowDistribution(q.base, Chain([q.bijector, gaussian.bijector]))
 
     return hk.Transformed(flow.init, apply)
+
+
+@preset
+def unmoved(gaussian: FlowDistribution) -> hk.Transformed:
+    """Returns the flow that has nothing to train.
+
+    Args:
+        gaussian: what it is.
+    """
+    return hk.without_apply_rng(hk.transform(lambda: gaussian))
 
 
 def fit_flow(

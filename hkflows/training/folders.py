@@ -64,22 +64,17 @@ def write(folder: pathlib.Path, description: Any, arrays: Arrays | None = None) 
     The description comes last, by a rename: a folder that has one is complete.
     """
     arrays = arrays or {}
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    content = _packed(arrays) if arrays else b""
     header = {
         "format": FORMAT,
         "description": description,
         "dtypes": {name: str(array.dtype) for name, array in arrays.items()},
     }
-    header["digest"] = _digest(header, buffer.getvalue())
+    header["digest"] = _digest(header, content)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        (ARRAYS, buffer.getvalue()),
-        (DESCRIPTION, json.dumps(header, indent=1).encode()),
-    ):
-        part = folder / (name + PART)
-        part.write_bytes(content)
-        os.replace(part, folder / name)
+    if content:
+        _put(folder / ARRAYS, content)
+    _put(folder / DESCRIPTION, json.dumps(header, indent=1).encode())
 
 
 def read(name: str, folder: pathlib.Path) -> tuple[Any, dict[str, np.ndarray]]:
@@ -108,10 +103,26 @@ def read(name: str, folder: pathlib.Path) -> tuple[Any, dict[str, np.ndarray]]:
         )
     if digest != _digest(header, content):
         raise ValueError(f"`{name}` must hold what hkflows wrote; {folder} is damaged.")
+    return header["description"], _unpacked(content, header["dtypes"]) if content else {}
+
+
+def _packed(arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _unpacked(content: bytes, dtypes: dict[str, str]) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         # Dtypes that NumPy does not know, such as bfloat16, come back as bytes.
-        arrays = {key: file[key].view(jnp.dtype(dtype)) for key, dtype in header["dtypes"].items()}
-    return header["description"], arrays
+        return {name: file[name].view(jnp.dtype(dtype)) for name, dtype in dtypes.items()}
+
+
+def _put(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(path.name + PART)
+    part.write_bytes(content)
+    os.replace(part, path)
 
 
 def _digest(header: dict[str, Any], content: bytes) -> str:

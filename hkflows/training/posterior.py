@@ -22,7 +22,7 @@ from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.data import check_data, given
-from hkflows.training.flow import around, check_annealing, default_flow, fit_flow
+from hkflows.training.flow import around, check_annealing, default_flow, fit_flow, unmoved
 from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result
@@ -143,7 +143,7 @@ def fit_posterior(
         gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
         stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
         best = gaussian if stage.kept else start
-        fitted, result = (_constant(best), {}), None
+        fitted, result = (unmoved(best), {}), None
         if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
             log.skip(
                 "flow", f"not needed: the Gaussian's log weights vary by {stage.spread:.2g} nats"
@@ -231,8 +231,3 @@ def _to_the_power(target: Target, power: float) -> Target:
 
 def _product(factor: float, function: Callable[[Array], Array], z: Array) -> Array:
     return factor * function(z)
-
-
-def _constant(q: FlowDistribution) -> hk.Transformed:
-    """Returns the flow that has nothing to train."""
-    return hk.without_apply_rng(hk.transform(lambda: q))
