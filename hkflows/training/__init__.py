@@ -1,7 +1,7 @@
 """Fitting flows to posteriors and to data."""
 
 from hkflows.training.density import DensityFit, fit_density
-from hkflows.training.flow import around, default_flow, fit_flow
+from hkflows.training.flow import around, default_flow, fit_flow, unmoved
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior import fit_posterior
@@ -24,4 +24,5 @@ __all__ = [
     "fit_low_rank_gaussian",
     "fit_posterior",
     "load_fit",
+    "unmoved",
 ]

@@ -34,8 +34,9 @@ class Checkpoints:
     """
 
     def __init__(self, folder: pathlib.Path, problem: dict[str, Any], resume: bool):
-        self._orbax = extras.load("orbax.checkpoint", extra="checkpoint", caller="checkpoint_dir")
+        self._orbax = _orbax()
         folders.claim(folder, problem, resume)
+        self._problem = problem
         self._folder = folder / "steps"
         self._manager = self._orbax.CheckpointManager(
             self._folder.absolute(),
@@ -74,14 +75,14 @@ class Checkpoints:
         items = args.Composite(arrays=args.StandardRestore(), description=args.JsonRestore())
         try:
             restored = self._manager.restore(step, args=items)
-            if restored["description"] != {"digest": digests.of_arrays(restored["arrays"])}:
+            if restored["description"] != self._description(step, restored["arrays"]):
                 raise ValueError("The arrays are not those that were saved.")
             state, visits = from_named(restored["arrays"], (state, visits))
         except Exception as error:  # orbax has none of its own for damaged files
             raise ValueError(
-                f"`checkpoint_dir` must hold checkpoints as they were written; the last one, "
-                f"{self._folder / str(step)}, is damaged. To resume from the one before, if there "
-                "is one, remove it."
+                "`checkpoint_dir` must hold checkpoints as they were written, for this fit; the "
+                f"last one, {self._folder / str(step)}, is damaged. To resume from the one before, "
+                "if there is one, remove it."
             ) from error
         return (
             jax.tree.map(jnp.array, state),
@@ -107,15 +108,30 @@ class Checkpoints:
         args = self._orbax.args
         items = args.Composite(
             arrays=args.StandardSave(arrays),
-            description=args.JsonSave({"digest": digests.of_arrays(arrays)}),
+            description=args.JsonSave(self._description(step, arrays)),
         )
         self._manager.save(step, args=items)
         end = time.perf_counter()
         self._due = end + PAUSE * (end - start)
 
+    def _description(self, step: int, arrays: dict[str, np.ndarray]) -> dict[str, str]:
+        return {"digest": digests.of_arrays(arrays, [self._problem, step])}
+
 
 def checkpoint_folder(path: Any, resume: bool) -> pathlib.Path | None:
-    """Returns the folder of a fit's checkpoints, if it has one, or raises `ValueError`."""
-    if path is None and resume:
+    """Returns the folder of a fit's checkpoints, if it has one.
+
+    Raises:
+        ImportError: if orbax, the extra `checkpoint`, is not installed.
+        ValueError: if there is nothing to resume from.
+    """
+    if path is not None:
+        _orbax()
+        return pathlib.Path(path)
+    if resume:
         raise ValueError("`checkpoint_dir` must be given to resume from it; got None.")
-    return None if path is None else pathlib.Path(path)
+    return None
+
+
+def _orbax() -> Any:
+    return extras.load("orbax.checkpoint", extra="checkpoint", caller="checkpoint_dir")

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from hkflows.training.arrays import named, raw
@@ -27,3 +28,25 @@ def of_tree(tree: Any) -> str:
 def of_program(lowered: Any) -> str:
     """Returns the digest of a lowered function, with the arrays that it closes over."""
     return hashlib.sha256(lowered.as_text().encode()).hexdigest()
+
+
+def problem(
+    kind: str, lowered: Any, *, key: Any, data: Any, settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns what makes a fit the one that it is, by the names of its parts.
+
+    Args:
+        kind: of fit.
+        lowered: its program.
+        key: its random key.
+        data: its arrays.
+        settings: what else decides its course.
+    """
+    return {
+        "kind": kind,
+        "key": of_tree(key),
+        **settings,
+        "version of JAX": jax.__version__,
+        "data": of_tree(data),
+        "flow, target, optimizer or setting": of_program(lowered),
+    }

@@ -1,6 +1,7 @@
 """The third stage of a posterior fit: a flow, by stochastic gradients of the ELBO."""
 
 import functools
+import os
 from typing import Any
 
 import haiku as hk
@@ -17,6 +18,7 @@ from hkflows.distributions import FlowDistribution
 from hkflows.presets import preset
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
+from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data
 from hkflows.training.fresh import NUM_FRESH_DRAWS
 from hkflows.training.loop import Result, minimise
@@ -97,6 +99,8 @@ def fit_flow(
     batch_size: int | None = None,
     progress: bool = True,
     callback: Callback | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Result:
     """Fits a flow to a posterior by maximising the ELBO.
 
@@ -125,6 +129,8 @@ def fit_flow(
         batch_size: rows a step, by default 256 or as many as there are.
         progress: whether to show a progress bar.
         callback: called with a `Snapshot` at every visit of the host.
+        checkpoint_dir: a folder for checkpoints, see `fit_posterior`.
+        resume: whether to go on from the last checkpoint there, if there is one.
 
     Returns:
         The parameters, the losses (the negative ELBO of every step, nats) and how the fit ended.
@@ -171,6 +177,8 @@ def fit_flow(
         stop=functools.partial(_enough, np.cumsum(lengths)),
         progress=progress,
         callback=callback,
+        checkpoint_dir=checkpoint_folder(checkpoint_dir, resume),
+        resume=resume,
     )
 
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from hkflows.training import digests
 from hkflows.training.arrays import raw
 from hkflows.training.checkpoints import Checkpoints
-from hkflows.training.chunk import Objective, Params, State, Visit, chunk, first
+from hkflows.training.chunk import Objective, Params, Visit, chunk, first
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback, Snapshot
 
@@ -99,16 +99,22 @@ def minimise(
     checkpoints = None
     if checkpoint_dir is not None:
         lowered = chunk.lower(objective, optimizer, chunk_steps, state, fixed, chunk_steps)
-        problem = _problem(lowered, state, fixed, num_steps)
+        problem = digests.problem(
+            type(objective).__name__,
+            lowered,
+            key=key,
+            data=fixed,
+            settings={"number of steps": num_steps, "start": digests.of_tree(params)},
+        )
         checkpoints = Checkpoints(checkpoint_dir, problem, resume)
         if done := checkpoints.last_step():
             template = state, lowered.out_info[1]
             state, visits = checkpoints.restore(*template, num_visits=-(-done // chunk_steps))
 
-    interrupted = terminated = False
+    interrupted = False
     with (
         held_back(signal.SIGINT),
-        held_back(signal.SIGTERM) if checkpoints else contextlib.nullcontext(),
+        held_back(signal.SIGTERM, then_obey=True) if checkpoints else contextlib.nullcontext(),
         checkpoints or contextlib.nullcontext(),
         tqdm(total=num_steps, initial=done, disable=not progress, unit="step") as bar,
     ):
@@ -133,12 +139,9 @@ def minimise(
                     callback(_snapshot(done, visit, state.params))
                 except KeyboardInterrupt:
                     interrupted = True
-            terminated = has_come(signal.SIGTERM)
-            interrupted |= terminated or has_come(signal.SIGINT)
+            interrupted |= has_come(signal.SIGINT) or has_come(signal.SIGTERM)
         if checkpoints:
             checkpoints.save(done, raw(state), visits)
-    if terminated:
-        signal.raise_signal(signal.SIGTERM)
 
     scores = _scores(visits)
     best = int(np.argmin(scores))
@@ -177,18 +180,6 @@ def _why_stop(
     if done == num_steps:
         return f"all {num_steps} steps done"
     return f"interrupted after {done} steps" if interrupted else None
-
-
-def _problem(lowered: Any, state: State, fixed: Any, num_steps: int) -> dict[str, Any]:
-    """Returns what makes a run the one that it is."""
-    return {
-        "key": digests.of_tree(state.key),
-        "number of steps": num_steps,
-        "version of JAX": jax.__version__,
-        "data, or units of the flow": digests.of_tree(fixed),
-        "start": digests.of_tree(state.params),
-        "flow, target, optimizer or setting": digests.of_program(lowered),
-    }
 
 
 def _scores(visits: list[Visit]) -> np.ndarray:

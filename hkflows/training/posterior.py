@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import os
+import pathlib
 import signal
 import time
 from collections.abc import Callable
@@ -20,7 +22,9 @@ from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
+from hkflows.training import digests, folders
 from hkflows.training.affine import MAX_DENSE_SIZE
+from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data, given
 from hkflows.training.flow import around, check_annealing, default_flow, fit_flow, unmoved
 from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
@@ -29,6 +33,7 @@ from hkflows.training.loop import Result
 from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.negative_elbo import CHUNK_ROWS, Report
 from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.saving import remembered
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback
 from hkflows.training.start import find_start
@@ -56,6 +61,8 @@ def fit_posterior(
     batch_size: int | None = None,
     progress: bool = True,
     callback: Callback | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> PosteriorFit:
     """Fits a flow to a posterior by maximising the ELBO, and says whether it can be trusted.
 
@@ -81,6 +88,11 @@ def fit_posterior(
         batch_size: rows a step, by default 256 or as many as there are.
         progress: whether to show a progress bar.
         callback: called with a `training.Snapshot` after every chunk of the flow's steps.
+        checkpoint_dir: if given, a folder for checkpoints, new or empty; they need the extra
+            `checkpoint`. It keeps the Gaussian of the earlier stages, and of the flow's training
+            checkpoints that are written in the background, one every few chunks, and on SIGTERM.
+        resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
+            the same result, bit for bit, as without a break.
 
     Returns:
         The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
@@ -88,7 +100,8 @@ def fit_posterior(
 
     Raises:
         ValueError: if an argument is off, if the log density is not finite anywhere that it was
-            tried, or if it does not depend on a parameter.
+            tried, or if it does not depend on a parameter; or if `checkpoint_dir` holds another fit
+            or what is damaged, in which case nothing in it is changed.
     """
     clock = time.perf_counter()
     if not isinstance(target, Target):
@@ -104,12 +117,14 @@ def fit_posterior(
         on_all = given(target.log_density, data, CHUNK_ROWS)
         posterior = dataclasses.replace(target, log_density=on_all)
     batch = () if data is None else (data,)
-    first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(
-        checks.prng_key("key", key), 5
-    )
+    key = checks.prng_key("key", key)
+    first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(key, 5)
     log = _Log(posterior, stage_key)
+    folder = checkpoint_folder(checkpoint_dir, resume)
 
-    def train(flow: hk.Transformed, gaussian: FlowDistribution | None) -> Result:
+    def train(
+        flow: hk.Transformed, gaussian: FlowDistribution | None, folder: pathlib.Path | None
+    ) -> Result:
         return fit_flow(
             target,
             flow,
@@ -124,25 +139,34 @@ def fit_posterior(
             batch_size=batch_size,
             progress=progress,
             callback=callback,
+            checkpoint_dir=folder,
+            resume=resume,
         )
 
     if flow is not None:
         check_flow(flow)
         first = _first(flow, initial_params(flow, (target.event_size,), first_key))
         target.check_at(_draws(first, first_key, 100), *batch)
-        result = train(flow, None)
+        result = train(flow, None, folder)
         log.add_flow(result)
         fitted = flow, result.params
     else:
         powered = posterior if annealing is None else _to_the_power(posterior, annealing)
-        start = find_start(powered, key=first_key)
-        target.check_at(_draws(start, first_key, 10), *batch)
-        log.add("start", start, "independent dimensions")
-        full = target.event_size <= MAX_DENSE_SIZE
-        fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
-        gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
-        stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
-        best = gaussian if stage.kept else start
+        if folder is not None:
+            folders.claim(folder, _problem(powered, key), resume)
+
+        def first_stages() -> tuple[FlowDistribution, tuple[Stage, ...]]:
+            start = find_start(powered, key=first_key)
+            target.check_at(_draws(start, first_key, 10), *batch)
+            log.add("start", start, "independent dimensions")
+            full = target.event_size <= MAX_DENSE_SIZE
+            fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
+            gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
+            stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
+            return gaussian if stage.kept else start, tuple(log.stages)
+
+        best, stages = remembered(folder and folder / "gaussian", first_stages)
+        log.stages, stage = list(stages), stages[-1]
         fitted, result = (unmoved(best), {}), None
         if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
             log.skip(
@@ -152,7 +176,7 @@ def fit_posterior(
             log.skip("flow", "interrupted before its first step")
         else:
             inner = default_flow(target.event_size)
-            result = train(inner, best)
+            result = train(inner, best, folder and folder / "flow")
             if log.add_flow(result).kept:
                 fitted = around(inner, best), result.params
 
@@ -222,6 +246,18 @@ def _first(flow: hk.Transformed, params: Any) -> FlowDistribution:
 @functools.partial(quick_jit, static_argnames="n")
 def _draws(q: FlowDistribution, key: Array, n: int) -> Array:
     return q.sample(seed=key, sample_shape=(n,))
+
+
+def _problem(target: Target, key: Array) -> dict[str, Any]:
+    """Returns what makes the first stages of a fit what they are."""
+    log_density = as_argument(target.log_density)
+    lowered = _value_and_gradient.lower(log_density, jnp.zeros(target.event_size))
+    return digests.problem("stages", lowered, key=key, data=log_density, settings={})
+
+
+@jax.jit
+def _value_and_gradient(log_density: Callable[[Array], Array], z: Array) -> tuple[Array, Array]:
+    return jax.value_and_grad(log_density)(z)
 
 
 def _to_the_power(target: Target, power: float) -> Target:

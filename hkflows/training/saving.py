@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
@@ -13,6 +15,7 @@ from hkflows.targets.fitted import check_fitted
 from hkflows.training import folders
 from hkflows.training.arrays import from_named, named
 from hkflows.training.codec import describe, left_open, recover
+from hkflows.training.signals import has_come
 from hkflows.training.transformed import check_flow
 
 
@@ -70,6 +73,24 @@ def load_fit(
     if target is not None:
         check_fitted(target, fit.distribution, "fit")
     return fit
+
+
+def remembered(folder: pathlib.Path | None, compute: Callable[[], Any]) -> Any:
+    """Returns what a function computes, or what is in a folder from an earlier call.
+
+    Args:
+        folder: where to keep it, if anywhere; not if Ctrl-C has cut the computation short.
+        compute: returns what can be described.
+    """
+    if folder is not None and folders.is_written(folder):
+        return recover(*folders.read("checkpoint_dir", folder), {})
+    value = compute()
+    if folder is None or has_come(signal.SIGINT):
+        return value
+    arrays: dict[str, np.ndarray] = {}
+    description = describe(value, arrays, "value")
+    folders.write(folder, description, arrays)
+    return recover(description, arrays, {})  # as it will be read
 
 
 def _check_params(flow: hk.Transformed, fit: Any, folder: pathlib.Path) -> None:

@@ -23,11 +23,15 @@ class _Handler:
 
 
 @contextlib.contextmanager
-def held_back(number: signal.Signals) -> Iterator[None]:
+def held_back(number: signal.Signals, *, then_obey: bool = False) -> Iterator[None]:
     """Holds a signal back: `has_come` tells of it, and only a second one is obeyed at once.
 
     Inside another use for the same signal this one does nothing. Neither does it outside the main
     thread, which alone handles signals, or where the process ignores the signal.
+
+    Args:
+        number: the signal.
+        then_obey: whether to obey it in the end.
     """
     before = signal.getsignal(number)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -35,11 +39,14 @@ def held_back(number: signal.Signals) -> Iterator[None]:
     if not in_main_thread or isinstance(before, _Handler) or before in (signal.SIG_IGN, None):
         yield
         return
-    signal.signal(number, _Handler(before))
+    handler = _Handler(before)
+    signal.signal(number, handler)
     try:
         yield
     finally:
         signal.signal(number, before)
+        if then_obey and handler.has_come:
+            signal.raise_signal(number)
 
 
 def has_come(number: signal.Signals) -> bool:
