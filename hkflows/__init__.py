@@ -36,7 +36,7 @@ from hkflows.bijectors import (
 from hkflows.conditioners import MADE, MLP, Autoregressive
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior
+from hkflows.training import DensityFit, PosteriorFit, fit_density, fit_posterior, load_fit
 from hkflows.transformers import (
     Additive,
     Affine,
@@ -95,6 +95,7 @@ __all__ = [
     "fit_posterior",
     "flows",
     "likelihood",
+    "load_fit",
     "logistic",
     "normal_mixture",
     "standard_normal",

@@ -15,6 +15,19 @@ def dtype(request):
 
 
 @pytest.fixture
+def compiled(caplog):
+    """Returns the names of the programs that a call compiles."""
+
+    def names(call):
+        caplog.clear()
+        with jax.log_compiles():
+            call()
+        return [text.split()[1] for text in caplog.messages if text.startswith("Compiling")]
+
+    return names
+
+
+@pytest.fixture
 def x64():
     with jax.enable_x64(True):
         yield

@@ -20,6 +20,7 @@ FLOORS = {
     "bases": 3,
     "distributions": 3,
     "flows": 3,
+    "presets": 3,
     "supports": 4,
     "targets": 4,
     "elbo": 4,
@@ -31,7 +32,7 @@ FLOORS = {
 
 # Which rooms may talk to which neighbours outside.
 ALLOWED = {
-    "haiku": {"conditioners", "flows", "training"},
+    "haiku": {"conditioners", "flows", "presets", "training"},
     "optax": {"training", "diagnostics"},
     "distrax": {
         "training",

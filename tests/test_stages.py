@@ -182,8 +182,8 @@ def test_all_data_in_chunks_is_all_data_at_once():
     """103 rows in chunks of 10: ten whole ones and one of three."""
     target = from_rows()
     z = jnp.asarray([0.3, -0.7])
-    chunked = data_module.given(target, jnp.asarray(ROWS), 10)
-    value, gradient = jax.value_and_grad(chunked.log_density)(z)
+    chunked = data_module.given(target.log_density, jnp.asarray(ROWS), 10)
+    value, gradient = jax.value_and_grad(chunked)(z)
     exact, exact_gradient = jax.value_and_grad(target.log_density)(z, jnp.asarray(ROWS))
     np.testing.assert_allclose(value, exact, rtol=1e-5)
     np.testing.assert_allclose(gradient, exact_gradient, rtol=1e-5)
@@ -197,14 +197,15 @@ def test_batches_go_through_all_rows():
     assert (rows[:3] != rows[3:6]).any()
 
 
-def test_a_fit_to_data_in_batches():
-    fit = hkf.fit_posterior(
-        from_rows(), key=0, data=jnp.asarray(ROWS), batch_size=20, num_steps=50, progress=False
-    )
+def test_a_fit_to_data_in_batches(compiled):
+    target, settings = from_rows(), {"batch_size": 20, "num_steps": 50, "progress": False}
+    fit = hkf.fit_posterior(target, key=0, data=jnp.asarray(ROWS), **settings)
     draws = fit.sample(1, 10_000)["mean"]
     np.testing.assert_allclose(draws.mean(axis=0), ROWS.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(draws.std(axis=0), 103**-0.5, rtol=0.05)
     assert fit.diagnostics.verdict == "good"
+    # Data are no part of a program: others of the same shape need no other one.
+    assert compiled(lambda: hkf.fit_posterior(target, key=1, data=ROWS + 1.0, **settings)) == []
 
 
 @pytest.mark.parametrize(

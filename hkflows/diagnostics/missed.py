@@ -14,9 +14,11 @@ import numpy as np
 import optax
 
 from hkflows.compilation import quick_jit
+from hkflows.targets.argument import as_argument
 
 Array = jax.Array
 Density = Callable[[Array], Array]
+Units = tuple[Array, Array]  # a mean, [D], and a triangular factor, [D, D]
 
 WIDER = (1.5, 2.0, 3.0)  # factors for all dimensions of the base at once
 WIDER_ALONE = 4.0  # and for one at a time, of so many at most:
@@ -43,30 +45,8 @@ def wide_evidence(q: Any, log_density: Density, key: Array) -> tuple[float, floa
         log_density: maps `[D]` to a scalar (nats).
         key: a PRNG key.
     """
-    D = q.event_shape[0]
-    pick_key, base_key = jax.random.split(key)
-
-    @quick_jit
-    def log_weights() -> Array:
-        alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
-        scales = jnp.concatenate(
-            [
-                jnp.ones((1, D)),
-                jnp.asarray(WIDER)[:, None] * jnp.ones(D),
-                1.0 + (WIDER_ALONE - 1.0) * jax.nn.one_hot(alone, D),
-            ]
-        )
-
-        def log_weight(x: Array) -> Array:
-            log_r = jax.vmap(lambda s: q.base.log_prob(x / s) - jnp.sum(jnp.log(s)))(scales)
-            y, log_det = q.bijector.forward_and_log_det(x)
-            return log_density(y) + log_det - jax.nn.logsumexp(log_r) + jnp.log(len(scales))
-
-        component = jnp.arange(NUM_WIDE_DRAWS) % len(scales)
-        x = scales[component] * q.base.sample(seed=base_key, sample_shape=(NUM_WIDE_DRAWS,))
-        return jax.lax.map(log_weight, x, batch_size=256)
-
-    return _mean_of_exponentials(np.asarray(log_weights(), np.float64))
+    log_weights = _wide_log_weights(as_argument(log_density), q, key)
+    return _mean_of_exponentials(np.asarray(log_weights, np.float64))
 
 
 def far_evidence(
@@ -89,48 +69,77 @@ def far_evidence(
     D = draws.shape[1]
     if D > MAX_FAR_SIZE:
         return -np.inf, 0.0
+    log_density = as_argument(log_density)
     start_key, draw_key = jax.random.split(key)
-
-    def standard(units: tuple[Array, Array], x: Array) -> Array:
-        """The log density in units in which the draws have mean zero and unit covariance."""
-        mean, factor = units
-        return log_density(mean + factor @ x) + jnp.sum(jnp.log(jnp.diagonal(factor)))
-
-    @quick_jit
-    def climb(draws: Array) -> tuple[tuple[Array, Array], Array, Array]:
-        units = jnp.mean(draws, axis=0), jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
-        starts = _starts(start_key, *units)
-        ends = jax.vmap(lambda x: _ascend(lambda x: standard(units, x), x))(starts)
-        return units, ends, jax.vmap(lambda x: standard(units, x))(ends)
-
-    units, *found = climb(draws)
+    units, *found = _climbs(log_density, draws, start_key)
     ends, heights = (np.asarray(result, np.float64) for result in found)
     expected = log_z - 0.5 * np.sum(ends**2, axis=1) - 0.5 * D * np.log(2.0 * np.pi)
     modes = _distinct(ends, heights, expected + UNEXPECTED)
     if not len(modes):
         return -np.inf, 0.0
+    modes = np.resize(modes, (MAX_MODES, D))  # again and again: one program for any number
+    log_weights = _far_log_weights(
+        log_density, q, units, jnp.asarray(modes, draws.dtype), log_z, draw_key
+    )
+    return _mean_of_exponentials(np.asarray(log_weights, np.float64))
 
-    @quick_jit
-    def log_weights(units: tuple[Array, Array], modes: Array) -> Array:
-        mean, factor = units
 
-        def log_p(x: Array) -> Array:
-            return standard(units, x)
+@quick_jit
+def _wide_log_weights(log_density: Density, q: Any, key: Array) -> Array:
+    """Returns the log weights of draws from the wider distributions, `[NUM_WIDE_DRAWS]`."""
+    D = q.event_shape[0]
+    pick_key, base_key = jax.random.split(key)
+    alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
+    scales = jnp.concatenate(
+        [
+            jnp.ones((1, D)),
+            jnp.asarray(WIDER)[:, None] * jnp.ones(D),
+            1.0 + (WIDER_ALONE - 1.0) * jax.nn.one_hot(alone, D),
+        ]
+    )
 
-        factors = jax.vmap(lambda x: _curvature_factor(log_p, x))(modes)
-        noise = jax.random.normal(draw_key, (len(modes), NUM_MODE_DRAWS, D))
-        x = (modes[:, None] + jnp.einsum("mij,msj->msi", factors, noise)).reshape(-1, D)
-        log_r = jax.nn.logsumexp(
-            jnp.stack([_gaussian_log_prob(m, f, x) for m, f in zip(modes, factors, strict=True)]),
-            axis=0,
-        ) - jnp.log(len(modes))
-        log_q = q.log_prob(mean + x @ factor.T) + jnp.sum(jnp.log(jnp.diagonal(factor)))
-        values = jax.lax.map(log_p, x, batch_size=256)
-        missed = values - log_q - log_z > jnp.log(10.0)
-        return jnp.where(missed, values - log_r, -jnp.inf)
+    def log_weight(x: Array) -> Array:
+        log_r = jax.vmap(lambda s: q.base.log_prob(x / s) - jnp.sum(jnp.log(s)))(scales)
+        y, log_det = q.bijector.forward_and_log_det(x)
+        return log_density(y) + log_det - jax.nn.logsumexp(log_r) + jnp.log(len(scales))
 
-    weights = log_weights(units, jnp.asarray(modes, draws.dtype))
-    return _mean_of_exponentials(np.asarray(weights, np.float64))
+    component = jnp.arange(NUM_WIDE_DRAWS) % len(scales)
+    x = scales[component] * q.base.sample(seed=base_key, sample_shape=(NUM_WIDE_DRAWS,))
+    return jax.lax.map(log_weight, x, batch_size=256)
+
+
+def _standard(log_density: Density, units: Units) -> Density:
+    """Returns the log density in units in which the draws have mean zero and unit covariance."""
+    mean, factor = units
+    return lambda x: log_density(mean + factor @ x) + jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+
+@quick_jit
+def _climbs(log_density: Density, draws: Array, key: Array) -> tuple[Units, Array, Array]:
+    """Returns the units, and in these where climbs end, `[C, D]`, and how high, `[C]`."""
+    units = jnp.mean(draws, axis=0), jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
+    log_p = _standard(log_density, units)
+    ends = jax.vmap(lambda x: _ascend(log_p, x))(_starts(key, *units))
+    return units, ends, jax.vmap(log_p)(ends)
+
+
+@quick_jit
+def _far_log_weights(
+    log_density: Density, q: Any, units: Units, modes: Array, log_z: Array | float, key: Array
+) -> Array:
+    """Returns the log weights of draws around modes, of those that `q` misses."""
+    D = modes.shape[1]
+    mean, factor = units
+    log_p = _standard(log_density, units)
+    factors = jax.vmap(lambda x: _curvature_factor(log_p, x))(modes)
+    noise = jax.random.normal(key, (len(modes), NUM_MODE_DRAWS, D))
+    x = (modes[:, None] + jnp.einsum("mij,msj->msi", factors, noise)).reshape(-1, D)
+    log_of_each = jax.vmap(_gaussian_log_prob, (0, 0, None))(modes, factors, x)
+    log_r = jax.nn.logsumexp(log_of_each, axis=0) - jnp.log(len(modes))
+    log_q = q.log_prob(mean + x @ factor.T) + jnp.sum(jnp.log(jnp.diagonal(factor)))
+    values = jax.lax.map(log_p, x, batch_size=256)
+    missed = values - log_q - log_z > jnp.log(10.0)
+    return jnp.where(missed, values - log_r, -jnp.inf)
 
 
 def _starts(key: Array, mean: Array, factor: Array) -> Array:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +22,7 @@ from hkflows.diagnostics.weights import (
     pareto_smooth,
 )
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
 
 Array = jax.Array
@@ -95,16 +98,15 @@ def diagnose(
         raise ValueError(f"`num_samples` must be at least 2; got {num_samples}.")
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
 
-    @quick_jit
-    def draw(key: Array) -> tuple[Array, Array, Any]:
-        def one(key: Array) -> tuple[Array, Array, Any]:
-            z, log_q = q.sample_and_log_prob(seed=key)
-            return z, target.log_density(z) - log_q, target.constrain(z)
-
-        keys = jax.random.split(key, num_samples)
-        return jax.lax.map(one, keys, batch_size=min(chunk_size, num_samples))
-
-    z, log_weights, draws = jax.device_get(draw(draw_key))
+    drawn = _draw(
+        as_argument(target.log_density),
+        as_argument(target.constrain),
+        q,
+        draw_key,
+        num_samples,
+        min(chunk_size, num_samples),
+    )
+    z, log_weights, draws = jax.device_get(drawn)
     log_weights = log_weights.astype(np.float64)
     is_valid = np.isfinite(log_weights) | (log_weights == -np.inf)
     is_positive = np.isfinite(log_weights)
@@ -151,6 +153,25 @@ def diagnose(
         parameters=parameters,
         **settings,
     )
+
+
+@functools.partial(quick_jit, static_argnames=("num_samples", "chunk_size"))
+def _draw(
+    log_density: Callable[[Array], Array],
+    constrain: Callable[[Array], Any],
+    q: Any,
+    key: Array,
+    num_samples: int,
+    chunk_size: int,
+) -> tuple[Array, Array, Any]:
+    """Returns draws, `[S, D]`, their log weights, `[S]`, and the parameters there."""
+
+    def one(key: Array) -> tuple[Array, Array, Any]:
+        z, log_q = q.sample_and_log_prob(seed=key)
+        return z, log_density(z) - log_q, constrain(z)
+
+    keys = jax.random.split(key, num_samples)
+    return jax.lax.map(one, keys, batch_size=chunk_size)
 
 
 def _missed_mass(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows.compilation import quick_jit
+from hkflows.targets.argument import as_argument
 
 Array = jax.Array
 
@@ -25,22 +26,25 @@ def rounding_error(log_density: Callable[[Array], Array], draws: Array) -> float
         log_density: maps `[D]` to a scalar.
         draws: from the posterior or near to it, `[n, D]`.
     """
-
-    @quick_jit
-    def residuals(draws: Array) -> tuple[Array, Array]:
-        def residual(z: Array, move: Array) -> tuple[Array, Array]:
-            near = z + move
-            value, slope = jax.jvp(log_density, (z,), (near - z,))
-            return value, log_density(near) - value - slope
-
-        signs = jax.random.rademacher(jax.random.key(0), draws.shape, draws.dtype)
-        moves = STEP * jnp.std(draws, axis=0) * signs
-        return jax.lax.map(lambda pair: residual(*pair), (draws, moves))
-
-    values, differences = (np.asarray(result) for result in residuals(draws))
+    residuals = _residuals(as_argument(log_density), draws)
+    values, differences = (np.asarray(result) for result in residuals)
     finite = np.isfinite(values) & np.isfinite(differences)
     if not finite.any():
         return 0.0
     of_result = np.mean(np.spacing(np.abs(values[finite]))) / 12**0.5
     on_the_way = np.sqrt(np.mean(differences[finite] ** 2) / 2.0)  # of two rounded values
     return float(np.hypot(of_result, on_the_way))
+
+
+@quick_jit
+def _residuals(log_density: Callable[[Array], Array], draws: Array) -> tuple[Array, Array]:
+    """Returns the values at draws and what is not linear in a small step from there."""
+
+    def residual(z: Array, move: Array) -> tuple[Array, Array]:
+        near = z + move
+        value, slope = jax.jvp(log_density, (z,), (near - z,))
+        return value, log_density(near) - value - slope
+
+    step = STEP * jnp.std(draws, axis=0)
+    signs = jax.random.rademacher(jax.random.key(0), draws.shape, draws.dtype)
+    return jax.lax.map(lambda pair: residual(*pair), (draws, signs * step))

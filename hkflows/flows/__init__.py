@@ -2,7 +2,8 @@
 
 `params = flow.init(key, context)` and `q = flow.apply(params, context)`; `context` may be left out.
 Every flow starts as the standard normal distribution, and ends in a trainable location and scale
-per dimension, so that it reaches posteriors and data of any unit of measurement.
+per dimension, so that it reaches posteriors and data of any unit of measurement. Two that were made
+by equal arguments are equal.
 
 All take a `context_network`, a Haiku callable `[..., C] -> [..., H]` such as
 

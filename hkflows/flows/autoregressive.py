@@ -12,12 +12,14 @@ from hkflows import checks
 from hkflows.bijectors import IAF, MAF
 from hkflows.conditioners import MADE
 from hkflows.flows.build import Activation, ContextNetwork, stack, take_turns
+from hkflows.presets import preset
 from hkflows.transformers import Affine, Transformer
 
 Array = jax.Array
 Order = Literal["natural", "reverse"]
 
 
+@preset
 def iaf(
     event_size: int,
     *,
@@ -47,6 +49,7 @@ def iaf(
     )
 
 
+@preset
 def maf(
     event_size: int,
     *,

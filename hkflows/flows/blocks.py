@@ -11,10 +11,12 @@ import jax
 from hkflows import checks
 from hkflows.bijectors import BNAF, Chain, Permutation
 from hkflows.flows.build import ContextNetwork, stack, take_turns
+from hkflows.presets import preset
 
 Array = jax.Array
 
 
+@preset
 def bnaf(
     event_size: int,
     *,

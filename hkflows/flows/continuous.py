@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from hkflows.bijectors import FFJORD
 from hkflows.conditioners import MLP
 from hkflows.flows.build import Activation, ContextNetwork, stack
+from hkflows.presets import preset
 
 Array = jax.Array
 
 
+@preset
 def ffjord(
     event_size: int,
     *,

@@ -12,6 +12,7 @@ from hkflows import checks
 from hkflows.bijectors import Chain, Coupling, Elementwise, Permutation
 from hkflows.conditioners import MLP
 from hkflows.flows.build import Activation, ContextNetwork, stack, take_turns
+from hkflows.presets import preset
 from hkflows.transformers import Additive, Affine, Transformer
 
 Array = jax.Array
@@ -19,6 +20,7 @@ Array = jax.Array
 NUM_ORDERS = 4
 
 
+@preset
 def nice(
     event_size: int,
     *,
@@ -41,6 +43,7 @@ def nice(
     return couplings(event_size, Additive(), num_layers, hidden_sizes, activation, context_network)
 
 
+@preset
 def realnvp(
     event_size: int,
     *,

@@ -5,8 +5,10 @@ import haiku as hk
 from hkflows import checks
 from hkflows.bijectors import TriangularAffine
 from hkflows.flows.build import ContextNetwork, stack, transformed
+from hkflows.presets import preset
 
 
+@preset
 def mean_field(event_size: int, *, context_network: ContextNetwork | None = None) -> hk.Transformed:
     """Returns a Gaussian with independent dimensions.
 
@@ -17,6 +19,7 @@ def mean_field(event_size: int, *, context_network: ContextNetwork | None = None
     return stack(event_size, lambda context: [], context_network)
 
 
+@preset
 def gaussian(event_size: int, *, context_network: ContextNetwork | None = None) -> hk.Transformed:
     """Returns a Gaussian with a full covariance matrix.
 

@@ -10,10 +10,12 @@ import jax
 from hkflows import checks
 from hkflows.bijectors import Planar, Radial, Sylvester
 from hkflows.flows.build import ContextNetwork, stack, take_turns
+from hkflows.presets import preset
 
 Array = jax.Array
 
 
+@preset
 def planar(
     event_size: int,
     *,
@@ -37,6 +39,7 @@ def planar(
     )
 
 
+@preset
 def radial(
     event_size: int,
     *,
@@ -60,6 +63,7 @@ def radial(
     )
 
 
+@preset
 def sylvester(
     event_size: int,
     *,

@@ -9,9 +9,11 @@ from hkflows.bijectors import MAF
 from hkflows.flows.autoregressive import autoregressive
 from hkflows.flows.build import Activation, ContextNetwork
 from hkflows.flows.couplings import couplings
+from hkflows.presets import preset
 from hkflows.transformers import RationalQuadratic
 
 
+@preset
 def nsf(
     event_size: int,
     *,

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows.compilation import quick_jit
+from hkflows.targets.argument import as_argument
 from hkflows.targets.log_joint import LogJoint
 from hkflows.targets.names import listed, scalar_names
 
 Array = jax.Array
+Density = Callable[..., Array]
 
 
 def check_density(
@@ -37,15 +39,8 @@ def check_density(
     joint = log_density if isinstance(log_density, LogJoint) else None
     differentiated = log_density if joint is None else joint.without_log_det
 
-    @quick_jit
-    def evaluate(points: Array) -> tuple[Array, Array]:
-        def at(point: Array) -> tuple[Array, Array]:
-            gradient = jax.grad(lambda p: differentiated(p, *batch))(point)
-            return log_density(point, *batch), gradient
-
-        return jax.lax.map(at, points)  # one at a time: data may be large
-
-    values, gradients = (np.asarray(result) for result in evaluate(points))
+    functions = as_argument(log_density), as_argument(differentiated)
+    values, gradients = (np.asarray(result) for result in _evaluate(*functions, points, *batch))
     is_finite = np.isfinite(values)
     if not is_finite[:-1].any():
         raise ValueError(
@@ -73,6 +68,19 @@ def check_density(
             f"{_described(constrain, z[0], np.flatnonzero(unused), joint is not None)} "
             f"is zero at all of {len(gradients)} points."
         )
+
+
+@quick_jit
+def _evaluate(
+    log_density: Density, differentiated: Density, points: Array, *batch: Any
+) -> tuple[Array, Array]:
+    """Returns the values of one function, `[n]`, and the gradients of another, `[n, D]`."""
+
+    def at(point: Array) -> tuple[Array, Array]:
+        gradient = jax.grad(lambda p: differentiated(p, *batch))(point)
+        return log_density(point, *batch), gradient
+
+    return jax.lax.map(at, points)  # one at a time: data may be large
 
 
 def _where_not_finite(

@@ -1,13 +1,15 @@
 """Data of a posterior: batches of them, and the density of all."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from hkflows import checks
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 
 Array = jax.Array
 
@@ -53,15 +55,15 @@ def batches(key: Array, num_rows: int, batch_size: int, num_steps: int) -> Array
     return orders[:, : steps_per_epoch * batch_size].reshape(-1, batch_size)
 
 
-def given(target: Target, data: Any, chunk_size: int) -> Target:
-    """Returns the posterior given all data, which are gone through in chunks.
+def given(log_density: Callable[..., Array], data: Any, chunk_size: int) -> Partial:
+    """Returns the log density given all data, which are gone through in chunks.
 
     A density from a batch of B rows is an unbiased estimate of that from all N, as
     `hkflows.elbo.minibatch` makes it; so the mean over disjoint chunks, weighted by `B / N`, is
     that from all. In memory is one chunk at a time, in the backward pass too.
 
     Args:
-        target: the posterior, whose `log_density` takes a batch.
+        log_density: takes a batch as its second argument.
         data: a pytree of arrays `[N, ...]`.
         chunk_size: rows a chunk.
     """
@@ -70,13 +72,17 @@ def given(target: Target, data: Any, chunk_size: int) -> Target:
     whole = N // size * size
     chunks = jax.tree.map(lambda a: a[:whole].reshape(-1, size, *a.shape[1:]), data)
     rest = jax.tree.map(lambda a: a[whole:], data)
+    return Partial(_given_all, as_argument(log_density), chunks, rest)
+
+
+def _given_all(log_density: Callable[..., Array], chunks: Any, rest: Any, z: Array) -> Array:
+    num_chunks, size = jax.tree.leaves(chunks)[0].shape[:2]
+    num_rest = jax.tree.leaves(rest)[0].shape[0]
+    N = num_chunks * size + num_rest
 
     @jax.checkpoint
     def share(z: Array, chunk: Any) -> Array:
-        return (jax.tree.leaves(chunk)[0].shape[0] / N) * target.log_density(z, chunk)
+        return (jax.tree.leaves(chunk)[0].shape[0] / N) * log_density(z, chunk)
 
-    def log_density(z: Array) -> Array:
-        total = jnp.zeros((), z.dtype) if whole == N else share(z, rest)
-        return jax.lax.scan(lambda sum_, chunk: (sum_ + share(z, chunk), None), total, chunks)[0]
-
-    return dataclasses.replace(target, log_density=log_density)
+    total = share(z, rest) if num_rest else jnp.zeros((), z.dtype)
+    return jax.lax.scan(lambda sum_, chunk: (sum_ + share(z, chunk), None), total, chunks)[0]

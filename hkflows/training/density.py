@@ -1,8 +1,9 @@
 """Fitting a flow to data."""
 
 import dataclasses
+import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
@@ -12,17 +13,26 @@ import optax
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
-from hkflows.training.loop import adam, check_flow, minimise, patience
+from hkflows.training.checkpoints import checkpoint_folder
+from hkflows.training.codec import describable
+from hkflows.training.data import batches
+from hkflows.training.loop import minimise, patience
+from hkflows.training.optimizers import adam_in_rounds
+from hkflows.training.saving import save
+from hkflows.training.snapshot import Callback
 from hkflows.training.tables import table
+from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
 
 NUM_STEPS = 5000
 BATCH_SIZE = 256
+LEARNING_RATE = 5e-3
 CHUNK_STEPS = 50  # at least so many steps, in whole epochs, between two looks at held-out data
 PATIENCE = 20  # looks at held-out data without a better one
 
 
+@describable
 @dataclasses.dataclass(frozen=True)
 class DensityFit:
     """A flow fitted to data.
@@ -64,6 +74,14 @@ class DensityFit:
             )
         return self.flow.apply(self.params, context)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the fit to a new or empty folder, from which `hkflows.load_fit` reads it.
+
+        A flow of `hkflows.flows` is described there. One of your own is not, and has to be given
+        to `load_fit`.
+        """
+        save(self, path)
+
     def summary(self) -> str:
         """Returns how the fit went as a table."""
         rows = {"training loss": f"{self.losses[-100:].mean():.4f} nats a row, last 100 steps"}
@@ -79,6 +97,34 @@ class DensityFit:
         )
 
 
+class _Fixed(NamedTuple):
+    """The data, and the context where there is one: rows to train on and rows held out."""
+
+    train: tuple[Array, ...]
+    held_out: tuple[Array, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _NegativeLogLikelihood:
+    """The mean negative log-likelihood of rows (nats); scored by the held-out ones."""
+
+    flow: hk.Transformed
+    batch_size: int
+
+    def inputs(self, fixed: _Fixed, key: Array, steps: Array) -> Array:
+        return batches(key, len(fixed.train[0]), self.batch_size, len(steps))
+
+    def loss(self, params: Any, fixed: _Fixed, indices: Array) -> Array:
+        return self._of_rows(params, *(array[indices] for array in fixed.train))
+
+    def score(self, params: Any, fixed: _Fixed, mean_loss: Array) -> tuple[Array, None]:
+        held_out = fixed.held_out
+        return (self._of_rows(params, *held_out) if len(held_out[0]) else mean_loss), None
+
+    def _of_rows(self, params: Any, y: Array, *context: Array) -> Array:
+        return negative_log_likelihood(self.flow.apply(params, *context), y)
+
+
 def fit_density(
     flow: hk.Transformed,
     data: Array,
@@ -90,6 +136,9 @@ def fit_density(
     optimizer: optax.GradientTransformation | None = None,
     validation_fraction: float = 0.1,
     progress: bool = True,
+    callback: Callback | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> DensityFit:
     """Fits a flow to data by maximum likelihood.
 
@@ -108,17 +157,25 @@ def fit_density(
         validation_fraction: the fraction of the rows to hold out; with 0 the fit does not stop
             early, and keeps the parameters with the best training loss.
         progress: whether to show a progress bar.
+        callback: called with a `training.Snapshot` after every chunk of steps.
+        checkpoint_dir: if given, a folder for checkpoints, new or empty; they need the extra
+            `checkpoint`. They are written in the background, one every few chunks, and on SIGTERM.
+        resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
+            the same result, bit for bit, as without a break.
 
     Returns:
-        The fit, also when it ended early: `stop_reason` says why.
+        The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
+        gives the best so far; a second one raises `KeyboardInterrupt`.
 
     Raises:
-        ValueError: if an argument is off, or the data are not finite.
+        ValueError: if an argument is off, or the data are not finite; or if `checkpoint_dir` holds
+            another fit or what is damaged, in which case nothing in it is changed.
     """
     start = time.perf_counter()
     check_flow(flow)
+    folder = checkpoint_folder(checkpoint_dir, resume)
     rows = _check_data(data, context)
-    num_rows = rows[0].shape[0]
+    num_rows = len(rows[0])
     if not 0.0 <= validation_fraction < 1.0:
         raise ValueError(f"`validation_fraction` must be in [0, 1); got {validation_fraction}.")
     num_steps = NUM_STEPS if num_steps is None else checks.positive_int("num_steps", num_steps)
@@ -128,45 +185,27 @@ def fit_density(
         raise ValueError(f"`data` must leave rows to train on; got {num_rows} rows in all.")
     size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
     size = min(size, num_train)
+    steps_per_epoch = num_train // size
     if optimizer is None:
-        optimizer = adam(optax.cosine_decay_schedule(5e-3, num_steps))
+        optimizer = adam_in_rounds((LEARNING_RATE,), (num_steps,))
 
     split_key, init_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
     shuffled = jax.random.permutation(split_key, num_rows)
-    train = [array[shuffled[num_held_out:]] for array in rows]
-    held_out = [array[shuffled[:num_held_out]] for array in rows]
-    params = flow.init(init_key, *(array[:size] for array in train[1:]))
-    _check_size(flow, params, train)
-
-    steps_per_epoch = num_train // size
-
-    def score_rows(params: Any, y: Array, *context: Array) -> Array:
-        return negative_log_likelihood(flow.apply(params, *context), y)
-
-    def loss(params: Any, indices: Array) -> Array:
-        return score_rows(params, *(array[indices] for array in train))
-
-    def inputs(key: Array, steps: Array) -> Array:
-        epochs = -(-len(steps) // steps_per_epoch)
-        orders = jax.vmap(lambda key: jax.random.permutation(key, num_train))(
-            jax.random.split(key, epochs)
-        )
-        return orders[:, : steps_per_epoch * size].reshape(-1, size)
-
-    def score(params: Any, mean_loss: Array) -> tuple[Array, None]:
-        return (score_rows(params, *held_out) if num_held_out else mean_loss), None
-
+    train = tuple(array[shuffled[num_held_out:]] for array in rows)
+    held_out = tuple(array[shuffled[:num_held_out]] for array in rows)
     result = minimise(
-        loss,
-        params,
+        _NegativeLogLikelihood(flow, size),
+        initial_params(flow, rows[0].shape[1:], init_key, *(array[:1] for array in train[1:])),
+        _Fixed(train, held_out),
         key=train_key,
         optimizer=optimizer,
         num_steps=num_steps,
         chunk_steps=-(-CHUNK_STEPS // steps_per_epoch) * steps_per_epoch,
-        inputs=inputs,
-        score=score,
-        stop=patience(PATIENCE if num_held_out else num_steps),
+        stop=patience(PATIENCE) if num_held_out else None,
         progress=progress,
+        callback=callback,
+        checkpoint_dir=folder,
+        resume=resume,
     )
     return DensityFit(
         flow=flow,
@@ -180,9 +219,9 @@ def fit_density(
     )
 
 
-def _check_data(data: Array, context: Array | None) -> list[Array]:
+def _check_data(data: Array, context: Array | None) -> tuple[Array, ...]:
     """Returns the data, and the context where there is one, as finite floating matrices."""
-    rows = []
+    rows: tuple[Array, ...] = ()
     for name, value in (("data", data), ("context", context)):
         if value is None and name == "context":
             continue
@@ -190,21 +229,10 @@ def _check_data(data: Array, context: Array | None) -> list[Array]:
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(f"`{name}` must be a matrix of rows; got shape {array.shape}.")
         checks.all_finite(name, array)
-        rows.append(array)
+        rows += (array,)
     if len({len(array) for array in rows}) > 1:
         raise ValueError(
             f"`context` must have a row for each row of `data`; got {len(rows[1])} "
             f"and {len(rows[0])}."
         )
     return rows
-
-
-def _check_size(flow: hk.Transformed, params: Any, train: list[Array]) -> None:
-    """Raises `ValueError` where the flow does not fit the data."""
-    q = flow.apply(params, *(array[:1] for array in train[1:]))
-    batch_shape = (1,) if len(train) > 1 else ()
-    if q.event_shape != train[0].shape[1:] or q.batch_shape != batch_shape:
-        raise ValueError(
-            f"`flow` must have event shape {train[0].shape[1:]}, as the data, and a batch of its "
-            f"context alone, {batch_shape} for one row; got {q.event_shape} and {q.batch_shape}."
-        )

@@ -1,6 +1,8 @@
 """The third stage of a posterior fit: a flow, by stochastic gradients of the ELBO."""
 
-from typing import Any, NamedTuple
+import functools
+import os
+from typing import Any
 
 import haiku as hk
 import jax
@@ -11,34 +13,33 @@ import optax
 from hkflows import checks, elbo
 from hkflows.bases import standard_normal
 from hkflows.bijectors import IAF, RQS, Chain
-from hkflows.compilation import quick_jit
 from hkflows.conditioners import MADE
 from hkflows.distributions import FlowDistribution
-from hkflows.elbo import LogDensity
+from hkflows.presets import preset
 from hkflows.targets import Target
-from hkflows.training.data import batches, check_data, given
-from hkflows.training.fresh import NUM_FRESH_DRAWS, finite_moments
-from hkflows.training.loop import Result, adam, check_flow, minimise
+from hkflows.targets.argument import as_argument
+from hkflows.training.checkpoints import checkpoint_folder
+from hkflows.training.data import check_data
+from hkflows.training.fresh import NUM_FRESH_DRAWS
+from hkflows.training.loop import Result, minimise
+from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
+from hkflows.training.optimizers import adam_in_rounds
+from hkflows.training.snapshot import Callback
+from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
 
 ROUND_STEPS = (1500, 3000, 6000)
 LEARNING_RATES = (1e-2, 5e-3, 5e-3)  # at the start of each round
 NUM_SAMPLES = 128
+BATCH_SIZE = 256
 CHUNK_STEPS = 250
 NUM_FRESH_DRAWS_WITH_DATA = 100  # each of them sees all data
 SETTLED = 0.04  # standard deviation of the log weights (nats): an ELBO some 0.001 nats short
 LEAST_GAIN = 0.01  # of a round (nats) for another one to be worth its while
-CHUNK_ROWS = 1000  # rows in memory at a time when all are gone through
 
 
-class Report(NamedTuple):
-    """What fresh draws say about parameters."""
-
-    spread: Array | float  # standard deviation of the log weights (nats)
-    num_draws: int
-
-
+@preset
 def default_flow(event_size: int) -> hk.Transformed:
     """Returns the flow of the default recipe: a spline for each dimension, then three `IAF`s.
 
@@ -57,6 +58,7 @@ def default_flow(event_size: int) -> hk.Transformed:
     return hk.without_apply_rng(hk.transform(build))
 
 
+@preset
 def around(flow: hk.Transformed, gaussian: FlowDistribution) -> hk.Transformed:
     """Returns the flow followed by the affine map of a Gaussian, which is not trained.
 
@@ -70,6 +72,16 @@ def around(flow: hk.Transformed, gaussian: FlowDistribution) -> hk.Transformed:
         return FlowDistribution(q.base, Chain([q.bijector, gaussian.bijector]))
 
     return hk.Transformed(flow.init, apply)
+
+
+@preset
+def unmoved(gaussian: FlowDistribution) -> hk.Transformed:
+    """Returns the flow that has nothing to train.
+
+    Args:
+        gaussian: what it is.
+    """
+    return hk.without_apply_rng(hk.transform(lambda: gaussian))
 
 
 def fit_flow(
@@ -86,6 +98,9 @@ def fit_flow(
     data: Any = None,
     batch_size: int | None = None,
     progress: bool = True,
+    callback: Callback | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> Result:
     """Fits a flow to a posterior by maximising the ELBO.
 
@@ -113,6 +128,9 @@ def fit_flow(
         data: if the target takes data, a pytree of arrays `[N, ...]`; each step sees a batch.
         batch_size: rows a step, by default 256 or as many as there are.
         progress: whether to show a progress bar.
+        callback: called with a `Snapshot` at every visit of the host.
+        checkpoint_dir: a folder for checkpoints, see `fit_posterior`.
+        resume: whether to go on from the last checkpoint there, if there is one.
 
     Returns:
         The parameters, the losses (the negative ELBO of every step, nats) and how the fit ended.
@@ -126,98 +144,59 @@ def fit_flow(
     """
     check_flow(flow)
     lengths = ROUND_STEPS if num_steps is None else (checks.positive_int("num_steps", num_steps),)
-    S = NUM_SAMPLES if num_samples is None else checks.positive_int("num_samples", num_samples)
+    num_samples = NUM_SAMPLES if num_samples is None else num_samples
     num_rows = check_data(target, data, batch_size)
-    data = jax.tree.map(jnp.asarray, data)  # NumPy's cannot be indexed by what is traced
-    if annealing is not None and not 0.0 < checks.finite_float("annealing", annealing) <= 1.0:
-        raise ValueError(f"`annealing` must be above 0 and at most 1; got {annealing}.")
+    batch_size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
+    check_annealing(annealing)
+    if estimator is None and gaussian is not None:
+        estimator = "path"
     if optimizer is None:
-        optimizer = adam(_cosines(lengths))
-    half = lengths[0] // 2
+        optimizer = adam_in_rounds(LEARNING_RATES[: len(lengths)], lengths)
     init_key, fresh_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
-
-    def pulled_back(log_density: LogDensity) -> LogDensity:
-        """In units in which the Gaussian is standard."""
-        if gaussian is None:
-            return log_density
-
-        def in_units(x: Array) -> Array:
-            z, log_det = gaussian.bijector.forward_and_log_det(x)
-            return log_density(z) + log_det
-
-        return in_units
-
-    def loss(params: Any, row: tuple[Array, Array, Array]) -> Array:
-        key, step, rows = row
-        batch = () if data is None else (jax.tree.map(lambda array: array[rows], data),)
-        log_density = pulled_back(lambda z: target.log_density(z, *batch))
-        if annealing is not None:
-            power = jnp.minimum(1.0, annealing + (1.0 - annealing) * step / max(half, 1))
-            full, log_density = log_density, lambda x: power * full(x)
-
-        def negative_elbo(estimator: elbo.Estimator) -> Array:
-            q = flow.apply(params)
-            return elbo.negative_elbo(q, log_density, seed=key, num_samples=S, estimator=estimator)[
-                0
-            ]
-
-        if estimator is not None or gaussian is not None:
-            return negative_elbo(estimator or "path")
-        return jax.lax.cond(
-            step < half, lambda: negative_elbo("total"), lambda: negative_elbo("path")
-        )
-
-    def inputs(key: Array, steps: Array) -> tuple[Array, Array, Array]:
-        if data is None:
-            return jax.random.split(key, len(steps)), steps, jnp.zeros((len(steps), 0), int)
-        draw_key, row_key = jax.random.split(key)
-        rows = batches(row_key, num_rows, min(batch_size or 256, num_rows), len(steps))
-        return jax.random.split(draw_key, len(steps)), steps, rows[: len(steps)]
-
-    on_all = target if data is None else given(target, data, CHUNK_ROWS)
-    num_fresh = NUM_FRESH_DRAWS if data is None else NUM_FRESH_DRAWS_WITH_DATA
-
-    def score(params: Any, mean_loss: Array) -> tuple[Array, Report]:
-        q, log_density = flow.apply(params), pulled_back(on_all.log_density)
-        _, aux = elbo.negative_elbo(q, log_density, seed=fresh_key, num_samples=num_fresh)
-        mean, spread = finite_moments(aux["log_weights"])
-        return -mean, Report(spread, num_fresh)
-
-    round_ends = np.cumsum(lengths)
-    after_round: list[float] = []
-
-    def stop(done: int, scores: list[float], report: Report) -> str | None:
-        if done not in round_ends or done == round_ends[-1]:
-            return None
-        after_round.append(min(scores))
-        spread = float(report.spread)
-        if spread < SETTLED:
-            return f"the log weights vary by {spread:.2g} nats, after {done} steps"
-        gain = after_round[-2] - after_round[-1] if len(after_round) > 1 else np.inf
-        if gain < max(LEAST_GAIN, spread / num_fresh**0.5):
-            return f"the last round gained no more than noise, after {done} steps"
-        return None
-
     return minimise(
-        loss,
-        quick_jit(flow.init)(init_key),
+        NegativeElbo(
+            flow=flow,
+            num_samples=checks.positive_int("num_samples", num_samples),
+            num_fresh=NUM_FRESH_DRAWS if data is None else NUM_FRESH_DRAWS_WITH_DATA,
+            estimator=estimator,
+            annealing=annealing,
+            half=lengths[0] // 2,
+            batch_size=min(batch_size, num_rows),
+        ),
+        initial_params(flow, (target.event_size,), init_key),
+        Fixed(
+            log_density=as_argument(target.log_density),
+            units=None if gaussian is None else gaussian.bijector,
+            data=jax.tree.map(jnp.asarray, data),
+            fresh_key=fresh_key,
+        ),
         key=train_key,
         optimizer=optimizer,
         num_steps=sum(lengths),
         chunk_steps=CHUNK_STEPS,
-        inputs=inputs,
-        score=score,
-        stop=stop,
+        stop=functools.partial(_enough, np.cumsum(lengths)),
         progress=progress,
+        callback=callback,
+        checkpoint_dir=checkpoint_folder(checkpoint_dir, resume),
+        resume=resume,
     )
 
 
-def _cosines(lengths: tuple[int, ...]) -> optax.Schedule:
-    """Returns rounds of cosine decay to zero."""
-    return optax.join_schedules(
-        [
-            optax.cosine_decay_schedule(rate, length)
-            for rate, length in zip(LEARNING_RATES, lengths, strict=False)
-        ],
-        list(np.cumsum(lengths)[:-1]),
-    )
+def check_annealing(annealing: float | None) -> None:
+    """Raises `ValueError` where a power to start from is none."""
+    if annealing is not None and not 0.0 < checks.finite_float("annealing", annealing) <= 1.0:
+        raise ValueError(f"`annealing` must be above 0 and at most 1; got {annealing}.")
+
+
+def _enough(round_ends: np.ndarray, done: int, scores: np.ndarray, report: Report) -> str | None:
+    """Stops after a round that left nothing to gain, or gained nothing."""
+    if done not in round_ends[:-1]:
+        return None
+    spread = float(report.spread)
+    if spread < SETTLED:
+        return f"the log weights vary by {spread:.2g} nats, after {done} steps"
+    ends = [end // CHUNK_STEPS for end in round_ends if end <= done]
+    best = [scores[:end].min() for end in ends]
+    if len(best) > 1 and best[-2] - best[-1] < max(LEAST_GAIN, spread / report.num_draws**0.5):
+        return f"the last round gained no more than noise, after {done} steps"
+    return None

@@ -7,6 +7,7 @@ from hkflows import elbo
 from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.elbo import LogDensity
+from hkflows.targets.argument import as_argument
 
 Array = jax.Array
 
@@ -18,10 +19,11 @@ def fresh_log_weights(log_density: LogDensity, q: FlowDistribution, key: Array) 
 
     Distributions of one structure share one compiled program.
     """
-    return quick_jit(_log_weights, static_argnums=0)(log_density, q, key)
+    return _fresh_log_weights(as_argument(log_density), q, key)
 
 
-def _log_weights(log_density: LogDensity, q: FlowDistribution, key: Array) -> Array:
+@quick_jit
+def _fresh_log_weights(log_density: LogDensity, q: FlowDistribution, key: Array) -> Array:
     _, aux = elbo.negative_elbo(
         q, log_density, seed=key, num_samples=NUM_FRESH_DRAWS, chunk_size=NUM_FRESH_DRAWS // 2
     )

@@ -1,5 +1,6 @@
 """The second stage of a posterior fit: a Gaussian with all correlations, by matching scores."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from hkflows import checks
 from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.training.affine import gaussian
 from hkflows.training.fresh import finite_moments, fresh_log_weights
 
@@ -69,24 +71,14 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
     D = target.event_size
     num_draws = min(max(4 * D, MIN_DRAWS), MAX_DRAWS)
     key = checks.prng_key("key", key)
-
-    @quick_jit
-    def mean_and_factor() -> _Affine:
-        mean = start.bijector.forward(jnp.zeros(D))
-        return mean, (jax.vmap(start.bijector.forward)(jnp.eye(D)) - mean).T
-
-    @quick_jit
-    def segment(affine: _Affine, index: Array) -> tuple[_Affine, FlowDistribution]:
-        segment_key = jax.random.fold_in(key, index)
-        affine = _segment(target.log_density, *affine, segment_key, num_draws)
-        return affine, gaussian(*affine)
+    log_density = as_argument(target.log_density)
 
     def log_weights(q: FlowDistribution) -> np.ndarray:
-        return np.asarray(fresh_log_weights(target.log_density, q, key), np.float64)
+        return np.asarray(fresh_log_weights(log_density, q, key), np.float64)
 
-    best, best_weights, affine = start, log_weights(start), mean_and_factor()
+    best, best_weights, affine = start, log_weights(start), _mean_and_factor(start)
     for index in range(MAX_SEGMENTS):
-        affine, proposal = segment(affine, index)
+        affine, proposal = _segment(log_density, affine, key, index, num_draws)
         weights = log_weights(proposal)
         gain = weights - best_weights  # of the same noise, draw by draw
         gain = gain[np.isfinite(gain)]
@@ -99,10 +91,19 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
     return best
 
 
+@quick_jit
+def _mean_and_factor(start: FlowDistribution) -> _Affine:
+    D = start.event_shape[0]
+    mean = start.bijector.forward(jnp.zeros(D))
+    return mean, (jax.vmap(start.bijector.forward)(jnp.eye(D)) - mean).T
+
+
+@functools.partial(quick_jit, static_argnames="num_draws")
 def _segment(
-    log_density: Density, mean: Array, factor: Array, key: Array, num_draws: int
-) -> _Affine:
-    """Returns the mean and the triangular factor after a segment's rounds."""
+    log_density: Density, affine: _Affine, key: Array, index: Array | int, num_draws: int
+) -> tuple[_Affine, FlowDistribution]:
+    """Returns the mean and the triangular factor after a segment's rounds, and their Gaussian."""
+    mean, factor = affine
     largest = float(num_draws * mean.shape[0])  # the lambda that Cai et al. start from
 
     def draw(mean: Array, factor: Array, key: Array) -> _Batch:
@@ -139,10 +140,10 @@ def _segment(
         )
         return (*kept, jnp.clip(lambda_, 1e-6, 1e9), num_level), None
 
-    keys = jax.random.split(key, ROUNDS_PER_SEGMENT + 1)
+    keys = jax.random.split(jax.random.fold_in(key, index), ROUNDS_PER_SEGMENT + 1)
     start = (mean, factor, draw(mean, factor, keys[0]), jnp.asarray(largest), jnp.asarray(0))
     (mean, factor, *_rest), _ = jax.lax.scan(one_round, start, keys[1:])
-    return mean, factor
+    return (mean, factor), gaussian(mean, factor)
 
 
 def _match(batch: _Batch, lambda_: Array) -> tuple[Array, Array]:

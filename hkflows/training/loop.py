@@ -1,19 +1,28 @@
 """The training loop: optax steps scanned on the device, the host asked once a chunk."""
 
+import contextlib
 import dataclasses
-import inspect
+import pathlib
+import signal
 from collections.abc import Callable
 from typing import Any
 
-import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm.auto import tqdm
 
+from hkflows.training import digests
+from hkflows.training.arrays import raw
+from hkflows.training.checkpoints import Checkpoints
+from hkflows.training.chunk import Objective, Params, Visit, chunk, first
+from hkflows.training.signals import has_come, held_back
+from hkflows.training.snapshot import Callback, Snapshot
+
 Array = jax.Array
-Params = Any
+# Maps the number of steps done, the scores so far and the last report to why to stop, or `None`.
+StopRule = Callable[[int, np.ndarray, Any], str | None]
 
 # So many non-finite steps in a row, at the end of a chunk, end a fit; each of them leaves the
 # parameters as they were.
@@ -44,136 +53,145 @@ class Result:
 
 
 def minimise(
-    loss: Callable[[Params, Any], Array],
+    objective: Objective,
     params: Params,
+    fixed: Any = None,
     *,
     key: Array,
     optimizer: optax.GradientTransformation,
     num_steps: int,
     chunk_steps: int,
-    inputs: Callable[[Array, Array], Any],
-    score: Callable[[Params, Array], tuple[Array, Any]],
-    stop: Callable[[int, list[float], Any], str | None],
-    progress: bool,
+    stop: StopRule | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint_dir: pathlib.Path | None = None,
+    resume: bool = False,
 ) -> Result:
-    """Minimises a loss, and keeps the parameters with the best score.
+    """Minimises an objective, and keeps the parameters with the best score.
+
+    Ctrl-C ends the run after the chunk at hand; a second one at once, with `KeyboardInterrupt`.
+    With checkpoints SIGTERM does so too, and is obeyed when the last checkpoint is written.
 
     Args:
-        loss: maps the parameters and one step's input to a scalar.
+        objective: what to minimise.
         params: where to start, a pytree of arrays.
+        fixed: the arrays of the objective.
         key: a PRNG key.
         optimizer: an optax gradient transformation.
         num_steps: the number of steps.
         chunk_steps: steps between two visits of the host.
-        inputs: maps a key and the numbers of a chunk's steps, `[chunk_steps]`, to a pytree with one
-            step's input in each row.
-        score: maps the parameters after a chunk and the chunk's mean loss (over its finite steps;
-            infinite if they are the fewer) to the scalar by which those parameters are kept, lower
-            is better, and a report for `stop`.
-        stop: asked on the host after every chunk with the number of steps done, the scores so far
-            and the last report; why to stop, or `None` to go on.
+        stop: if given, asked on the host after every chunk.
         progress: whether to show a progress bar.
+        callback: called on the host after every chunk.
+        checkpoint_dir: where to write checkpoints, if any.
+        resume: whether to go on from the last checkpoint there, if there is one.
+
+    Raises:
+        ValueError: if `checkpoint_dir` has been used for anything else, or is damaged.
     """
     if not callable(getattr(optimizer, "init", None)):
         raise ValueError(
             f"`optimizer` must be an optax gradient transformation; got {optimizer!r}."
         )
-    # A step with a non-finite gradient changes nothing: not even after many in a row, which is for
-    # the host to notice.
-    optimizer = optax.apply_if_finite(optimizer, max_consecutive_errors=np.iinfo(np.int32).max)
-
-    def step(state: tuple[Params, Any], row: Any) -> tuple[tuple[Params, Any], Array]:
-        params, opt_state = state
-        value, gradient = jax.value_and_grad(loss)(params, row)
-        # A gradient can be finite where the loss is not; that step must not count as a good one.
-        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(value), g, jnp.nan), gradient)
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
-        return (optax.apply_updates(params, updates), opt_state), value
-
-    @jax.jit
-    def chunk(params: Params, opt_state: Any, key: Array, done: Array, steps: Array) -> tuple:
-        """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own."""
-        rows = inputs(key, done + jnp.arange(chunk_steps))
-
-        def body(index: Array, carry: tuple) -> tuple:
-            state, losses = carry
-            state, value = step(state, jax.tree.map(lambda row: row[index], rows))
-            return state, losses.at[index].set(value)
-
-        losses = jnp.full(chunk_steps, jnp.nan)
-        (params, opt_state), losses = jax.lax.fori_loop(
-            0, steps, body, ((params, opt_state), losses)
+    state = first(optimizer, params, key)
+    visits: list[Visit] = []
+    done = 0
+    checkpoints = None
+    if checkpoint_dir is not None:
+        lowered = chunk.lower(objective, optimizer, chunk_steps, state, fixed, chunk_steps)
+        problem = digests.problem(
+            type(objective).__name__,
+            lowered,
+            key=key,
+            data=fixed,
+            settings={"number of steps": num_steps, "start": digests.of_tree(params)},
         )
-        finite = jnp.isfinite(losses)
-        count = jnp.sum(finite)
-        mean = jnp.where(2 * count >= steps, jnp.sum(losses, where=finite) / count, jnp.inf)
-        report = losses, score(params, mean), opt_state.notfinite_count, opt_state.total_notfinite
-        return params, opt_state, report
+        checkpoints = Checkpoints(checkpoint_dir, problem, resume)
+        if done := checkpoints.last_step():
+            template = state, lowered.out_info[1]
+            state, visits = checkpoints.restore(*template, num_visits=-(-done // chunk_steps))
 
-    opt_state = optimizer.init(params)
-    best, best_score, best_report = params, np.inf, None
-    losses: list[np.ndarray] = []
-    scores: list[float] = []
-    stop_reason = f"all {num_steps} steps done"
-
-    with tqdm(total=num_steps, disable=not progress, unit="step") as bar:
-        done = 0
-        while done < num_steps:
-            key, chunk_key = jax.random.split(key)
+    interrupted = False
+    with (
+        held_back(signal.SIGINT),
+        held_back(signal.SIGTERM, then_obey=True) if checkpoints else contextlib.nullcontext(),
+        checkpoints or contextlib.nullcontext(),
+        tqdm(total=num_steps, initial=done, disable=not progress, unit="step") as bar,
+    ):
+        while (stop_reason := _why_stop(done, num_steps, visits, stop, interrupted)) is None:
             steps = min(chunk_steps, num_steps - done)
-            params, opt_state, report = chunk(params, opt_state, chunk_key, done, steps)
-            chunk_losses, (chunk_score, detail), streak, num_skipped = jax.device_get(report)
+            state, told = chunk(objective, optimizer, chunk_steps, state, fixed, steps)
+            due = checkpoints if checkpoints and checkpoints.is_due() else None
+            visit, saved = jax.device_get((told, raw(state) if due else None))
+            visits.append(visit)
             done += steps
-            losses.append(chunk_losses[:steps])
-            scores.append(float(chunk_score))
+            if due:
+                due.save(done, saved, visits)
+            bar.set_postfix(
+                loss=f"{visit.loss:.4g}",
+                best=f"{visit.best_score:.4g}",
+                skipped=int(visit.num_skipped),
+                refresh=False,
+            )
             bar.update(steps)
-            bar.set_postfix(loss=f"{scores[-1]:.4g}")
+            if callback is not None:
+                try:
+                    callback(_snapshot(done, visit, state.params))
+                except KeyboardInterrupt:
+                    interrupted = True
+            interrupted |= has_come(signal.SIGINT) or has_come(signal.SIGTERM)
+        if checkpoints:
+            checkpoints.save(done, raw(state), visits)
 
-            if scores[-1] < best_score:
-                best, best_score, best_report = params, scores[-1], detail
-            if streak >= MAX_NONFINITE_STEPS:
-                stop_reason = f"the loss or its gradient was not finite in {streak} steps in a row"
-                break
-            if reason := stop(done, scores, detail):
-                stop_reason = reason
-                break
-
+    scores = _scores(visits)
+    best = int(np.argmin(scores))
     return Result(
-        params=best,
-        losses=np.concatenate(losses),
-        scores=np.asarray(scores),
-        score=best_score,
-        report=best_report,
-        num_skipped=int(num_skipped),
+        params=state.best,
+        losses=np.concatenate([visit.losses for visit in visits])[:done],
+        scores=scores,
+        score=float(scores[best]),
+        report=visits[best].report if np.isfinite(scores[best]) else None,
+        num_skipped=int(visits[-1].num_skipped),
         stop_reason=stop_reason,
     )
 
 
-def patience(limit: int) -> Callable[[int, list[float], Any], str | None]:
+def patience(limit: int) -> StopRule:
     """Returns a rule that stops after so many chunks without a better score."""
 
-    def stop(done: int, scores: list[float], report: Any) -> str | None:
+    def stop(done: int, scores: np.ndarray, report: Any) -> str | None:
         since_best = len(scores) - 1 - int(np.argmin(scores))
         return f"no better score in {limit} evaluations" if since_best >= limit else None
 
     return stop
 
 
-def adam(schedule: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-    """Returns Adam with a schedule, gradients clipped to norm 10."""
-    return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
+def _why_stop(
+    done: int, num_steps: int, visits: list[Visit], stop: StopRule | None, interrupted: bool
+) -> str | None:
+    """Returns why a run ends here, or `None` if it goes on."""
+    if not visits:
+        return None
+    last = visits[-1]
+    if last.streak >= MAX_NONFINITE_STEPS:
+        return f"the loss or its gradient was not finite in {last.streak} steps in a row"
+    if stop is not None and (reason := stop(done, _scores(visits), last.report)):
+        return reason
+    if done == num_steps:
+        return f"all {num_steps} steps done"
+    return f"interrupted after {done} steps" if interrupted else None
 
 
-def check_flow(flow: hk.Transformed) -> hk.Transformed:
-    """Returns the flow if it is one, or raises `ValueError`."""
-    if not callable(getattr(flow, "init", None)) or not callable(getattr(flow, "apply", None)):
-        raise ValueError(
-            "`flow` must be an `hk.Transformed` that builds a `FlowDistribution`, such as "
-            f"`hkflows.flows.nsf(event_size)`; got {flow!r}."
-        )
-    if "rng" in inspect.signature(flow.apply).parameters:
-        raise ValueError(
-            "`flow` must build its distribution without a random key: wrap it in "
-            "`hk.without_apply_rng`."
-        )
-    return flow
+def _scores(visits: list[Visit]) -> np.ndarray:
+    return np.asarray([visit.score for visit in visits])
+
+
+def _snapshot(done: int, visit: Visit, params: Params) -> Snapshot:
+    return Snapshot(
+        step=done,
+        loss=float(visit.loss),
+        score=float(visit.score),
+        best_score=float(visit.best_score),
+        num_skipped=int(visit.num_skipped),
+        params=jax.tree.map(jnp.copy, params),  # the next chunk takes the buffers of these
+    )

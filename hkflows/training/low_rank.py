@@ -1,17 +1,21 @@
 """The Gaussian stage of a posterior fit in many dimensions."""
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import NamedTuple
 
+import distrax
 import jax
 import jax.numpy as jnp
-import optax
+from jax.tree_util import Partial
 
 from hkflows import checks, elbo
 from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain, LowRankAffine
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training.loop import adam, minimise
+from hkflows.targets.argument import as_argument
+from hkflows.training.loop import minimise
+from hkflows.training.optimizers import adam_in_rounds
 
 Array = jax.Array
 
@@ -27,6 +31,36 @@ class _Parameters(NamedTuple):
     shift: Array  # [D]
     log_scale: Array  # [D]
     factor: Array  # [D, R]
+
+
+class _Fixed(NamedTuple):
+    log_density: Partial
+    units: distrax.Bijector
+    fresh_key: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _NegativeElbo:
+    """The negative ELBO of the Gaussian, by path gradients, in units of another one."""
+
+    def inputs(self, fixed: _Fixed, key: Array, steps: Array) -> Array:
+        return jax.random.split(key, len(steps))
+
+    def loss(self, params: _Parameters, fixed: _Fixed, key: Array) -> Array:
+        return self._value(params, fixed, key, NUM_SAMPLES)
+
+    def score(self, params: _Parameters, fixed: _Fixed, mean_loss: Array) -> tuple[Array, None]:
+        return self._value(params, fixed, fixed.fresh_key, NUM_FRESH_DRAWS), None
+
+    def _value(self, params: _Parameters, fixed: _Fixed, key: Array, num_samples: int) -> Array:
+        def log_density(x: Array) -> Array:
+            z, log_det = fixed.units.forward_and_log_det(x)
+            return fixed.log_density(z) + log_det
+
+        q = FlowDistribution(standard_normal(len(params.shift)), _affine(params))
+        return elbo.negative_elbo(
+            q, log_density, seed=key, num_samples=num_samples, estimator="path"
+        )[0]
 
 
 def fit_low_rank_gaussian(
@@ -50,38 +84,19 @@ def fit_low_rank_gaussian(
     """
     D = target.event_size
     factor_key, fresh_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
-    units = start.bijector
-
-    def log_density(x: Array) -> Array:
-        z, log_det = units.forward_and_log_det(x)
-        return target.log_density(z) + log_det
-
-    def distribution(params: _Parameters) -> FlowDistribution:
-        affine = LowRankAffine(params.shift, jnp.exp(params.log_scale), params.factor)
-        return FlowDistribution(standard_normal(D), affine)
-
-    def negative_elbo(params: _Parameters, key: Array, num_samples: int) -> Array:
-        q = distribution(params)
-        return elbo.negative_elbo(
-            q, log_density, seed=key, num_samples=num_samples, estimator="path"
-        )[0]
-
-    def score(params: _Parameters, mean_loss: Array) -> tuple[Array, Any]:
-        return negative_elbo(params, fresh_key, NUM_FRESH_DRAWS), None
-
     # A factor of zero has a gradient of zero.
     factor = 0.1 / D**0.5 * jax.random.normal(factor_key, (D, min(RANK, D)))
     result = minimise(
-        lambda params, key: negative_elbo(params, key, NUM_SAMPLES),
+        _NegativeElbo(),
         _Parameters(jnp.zeros(D), jnp.zeros(D), factor),
+        _Fixed(as_argument(target.log_density), start.bijector, fresh_key),
         key=train_key,
-        optimizer=adam(optax.cosine_decay_schedule(LEARNING_RATE, NUM_STEPS)),
+        optimizer=adam_in_rounds((LEARNING_RATE,), (NUM_STEPS,)),
         num_steps=NUM_STEPS,
         chunk_steps=CHUNK_STEPS,
-        inputs=lambda key, steps: jax.random.split(key, len(steps)),
-        score=score,
-        stop=lambda done, scores, report: None,
-        progress=False,
     )
-    affine = distribution(result.params).bijector
-    return FlowDistribution(standard_normal(D), Chain([affine, units]))
+    return FlowDistribution(standard_normal(D), Chain([_affine(result.params), start.bijector]))
+
+
+def _affine(params: _Parameters) -> LowRankAffine:
+    return LowRankAffine(params.shift, jnp.exp(params.log_scale), params.factor)

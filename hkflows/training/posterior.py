@@ -1,7 +1,12 @@
 """Fitting a flow to a posterior, in stages."""
 
 import dataclasses
+import functools
+import os
+import pathlib
+import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
@@ -9,21 +14,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from hkflows import checks, elbo
 from hkflows.compilation import quick_jit
 from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
+from hkflows.training import digests, folders
 from hkflows.training.affine import MAX_DENSE_SIZE
+from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data, given
-from hkflows.training.flow import CHUNK_ROWS, Report, around, default_flow, fit_flow
+from hkflows.training.flow import around, check_annealing, default_flow, fit_flow, unmoved
 from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
 from hkflows.training.gaussian import fit_gaussian
-from hkflows.training.loop import Result, check_flow
+from hkflows.training.loop import Result
 from hkflows.training.low_rank import fit_low_rank_gaussian
+from hkflows.training.negative_elbo import CHUNK_ROWS, Report
 from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.saving import remembered
+from hkflows.training.signals import has_come, held_back
+from hkflows.training.snapshot import Callback
 from hkflows.training.start import find_start
+from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
 
@@ -32,6 +46,7 @@ NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
 CONVERGED = 0.02  # standard deviation of the log weights (nats) that leaves a flow nothing to gain
 
 
+@held_back(signal.SIGINT)
 def fit_posterior(
     target: Target,
     *,
@@ -45,6 +60,9 @@ def fit_posterior(
     data: Any = None,
     batch_size: int | None = None,
     progress: bool = True,
+    callback: Callback | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
 ) -> PosteriorFit:
     """Fits a flow to a posterior by maximising the ELBO, and says whether it can be trusted.
 
@@ -69,13 +87,21 @@ def fit_posterior(
             the other stages and the diagnostics go through all of them.
         batch_size: rows a step, by default 256 or as many as there are.
         progress: whether to show a progress bar.
+        callback: called with a `training.Snapshot` after every chunk of the flow's steps.
+        checkpoint_dir: if given, a folder for checkpoints, new or empty; they need the extra
+            `checkpoint`. It keeps the Gaussian of the earlier stages, and of the flow's training
+            checkpoints that are written in the background, one every few chunks, and on SIGTERM.
+        resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
+            the same result, bit for bit, as without a break.
 
     Returns:
-        The fit, also when it ended early: `stop_reason` says why.
+        The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
+        gives the best so far; a second one raises `KeyboardInterrupt`.
 
     Raises:
         ValueError: if an argument is off, if the log density is not finite anywhere that it was
-            tried, or if it does not depend on a parameter.
+            tried, or if it does not depend on a parameter; or if `checkpoint_dir` holds another fit
+            or what is damaged, in which case nothing in it is changed.
     """
     clock = time.perf_counter()
     if not isinstance(target, Target):
@@ -84,15 +110,21 @@ def fit_posterior(
             f"gives; got {target!r}."
         )
     check_data(target, data, batch_size)
+    check_annealing(annealing)
     data = jax.tree.map(jnp.asarray, data)
-    posterior = target if data is None else given(target, data, CHUNK_ROWS)
+    posterior = target
+    if data is not None:
+        on_all = given(target.log_density, data, CHUNK_ROWS)
+        posterior = dataclasses.replace(target, log_density=on_all)
     batch = () if data is None else (data,)
-    first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(
-        checks.prng_key("key", key), 5
-    )
+    key = checks.prng_key("key", key)
+    first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(key, 5)
     log = _Log(posterior, stage_key)
+    folder = checkpoint_folder(checkpoint_dir, resume)
 
-    def train(flow: hk.Transformed, gaussian: FlowDistribution | None) -> Result:
+    def train(
+        flow: hk.Transformed, gaussian: FlowDistribution | None, folder: pathlib.Path | None
+    ) -> Result:
         return fit_flow(
             target,
             flow,
@@ -106,32 +138,45 @@ def fit_posterior(
             data=data,
             batch_size=batch_size,
             progress=progress,
+            callback=callback,
+            checkpoint_dir=folder,
+            resume=resume,
         )
 
     if flow is not None:
-        own = check_flow(flow)
-        first = quick_jit(lambda key: own.apply(own.init(key)))(first_key)
-        _check_event(first, posterior)
+        check_flow(flow)
+        first = _first(flow, initial_params(flow, (target.event_size,), first_key))
         target.check_at(_draws(first, first_key, 100), *batch)
-        result = train(flow, None)
+        result = train(flow, None, folder)
         log.add_flow(result)
         fitted = flow, result.params
     else:
         powered = posterior if annealing is None else _to_the_power(posterior, annealing)
-        start = find_start(powered, key=first_key)
-        target.check_at(_draws(start, first_key, 10), *batch)
-        log.add("start", start, "independent dimensions")
-        full = target.event_size <= MAX_DENSE_SIZE
-        fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
-        gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
-        stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
-        best = gaussian if stage.kept else start
-        fitted, result = (_constant(best), {}), None
+        if folder is not None:
+            folders.claim(folder, _problem(powered, key), resume)
+
+        def first_stages() -> tuple[FlowDistribution, tuple[Stage, ...]]:
+            start = find_start(powered, key=first_key)
+            target.check_at(_draws(start, first_key, 10), *batch)
+            log.add("start", start, "independent dimensions")
+            full = target.event_size <= MAX_DENSE_SIZE
+            fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
+            gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
+            stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
+            return gaussian if stage.kept else start, tuple(log.stages)
+
+        best, stages = remembered(folder and folder / "gaussian", first_stages)
+        log.stages, stage = list(stages), stages[-1]
+        fitted, result = (unmoved(best), {}), None
         if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
-            log.skip("flow", f"the Gaussian's log weights vary by {stage.spread:.2g} nats")
+            log.skip(
+                "flow", f"not needed: the Gaussian's log weights vary by {stage.spread:.2g} nats"
+            )
+        elif has_come(signal.SIGINT):
+            log.skip("flow", "interrupted before its first step")
         else:
             inner = default_flow(target.event_size)
-            result = train(inner, best)
+            result = train(inner, best, folder and folder / "flow")
             if log.add_flow(result).kept:
                 fitted = around(inner, best), result.params
 
@@ -180,8 +225,8 @@ class _Log:
         return self._append("flow", elbo, spread, report.num_draws, result.stop_reason)
 
     def skip(self, name: str, note: str) -> Stage:
-        """Notes a stage that was not needed."""
-        return self._append(name, -np.inf, np.nan, 1, f"not needed: {note}")
+        """Notes a stage that did not come to pass."""
+        return self._append(name, -np.inf, np.nan, 1, note)
 
     def _append(self, name: str, elbo: float, spread: float, num_draws: int, note: str) -> Stage:
         kept = not self.stages or elbo > max(stage.elbo for stage in self.stages)
@@ -193,23 +238,32 @@ class _Log:
         return stage
 
 
-def _check_event(q: FlowDistribution, target: Target) -> None:
-    """Raises `ValueError` where the flow does not fit the target."""
-    if q.event_shape != (target.event_size,) or q.batch_shape != ():
-        raise ValueError(
-            f"`flow` must have event shape ({target.event_size},) and no batch, as the target; "
-            f"got {q.event_shape} and {q.batch_shape}."
-        )
+@functools.partial(quick_jit, static_argnames="flow")
+def _first(flow: hk.Transformed, params: Any) -> FlowDistribution:
+    return flow.apply(params)
 
 
+@functools.partial(quick_jit, static_argnames="n")
 def _draws(q: FlowDistribution, key: Array, n: int) -> Array:
-    return quick_jit(lambda q, key: q.sample(seed=key, sample_shape=(n,)))(q, key)
+    return q.sample(seed=key, sample_shape=(n,))
+
+
+def _problem(target: Target, key: Array) -> dict[str, Any]:
+    """Returns what makes the first stages of a fit what they are."""
+    log_density = as_argument(target.log_density)
+    lowered = _value_and_gradient.lower(log_density, jnp.zeros(target.event_size))
+    return digests.problem("stages", lowered, key=key, data=log_density, settings={})
+
+
+@jax.jit
+def _value_and_gradient(log_density: Callable[[Array], Array], z: Array) -> tuple[Array, Array]:
+    return jax.value_and_grad(log_density)(z)
 
 
 def _to_the_power(target: Target, power: float) -> Target:
-    return dataclasses.replace(target, log_density=lambda z: power * target.log_density(z))
+    log_density = Partial(_product, power, as_argument(target.log_density))
+    return dataclasses.replace(target, log_density=log_density)
 
 
-def _constant(q: FlowDistribution) -> hk.Transformed:
-    """Returns the flow that has nothing to train."""
-    return hk.without_apply_rng(hk.transform(lambda: q))
+def _product(factor: float, function: Callable[[Array], Array], z: Array) -> Array:
+    return factor * function(z)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import haiku as hk
@@ -13,6 +14,8 @@ from hkflows.diagnostics import Diagnostics
 from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
+from hkflows.training.codec import describable
+from hkflows.training.saving import save
 from hkflows.training.tables import columns, table
 
 Array = jax.Array
@@ -21,13 +24,14 @@ PROPOSALS_PER_DRAW = 5
 MAX_ROWS = 40  # of the table of parameters
 
 
+@describable
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """What became of a stage of a fit.
 
     Attributes:
         name: "start", "gaussian" or "flow".
-        elbo: of its result, from fresh draws (nats); minus infinity if it was not needed.
+        elbo: of its result, from fresh draws (nats); minus infinity if there is none.
         elbo_standard_error: its standard error (nats).
         spread: standard deviation of the log weights (nats).
         seconds: how long it took, compilation included.
@@ -44,6 +48,7 @@ class Stage:
     note: str
 
 
+@describable
 @dataclasses.dataclass(frozen=True)
 class PosteriorFit:
     """A flow fitted to a posterior.
@@ -135,6 +140,13 @@ class PosteriorFit:
         return to_inference_data(
             self.target, self.distribution, key=key, num_draws=n, observed_data=observed_data
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the fit to a new or empty folder, from which `hkflows.load_fit` reads it.
+
+        The target is not written, and has to be given to `load_fit`; so has a flow of your own.
+        """
+        save(self, path)
 
     def summary(self) -> str:
         """Returns the verdict, the stages and the parameters as tables."""

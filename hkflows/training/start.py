@@ -1,5 +1,6 @@
 """The first stage of a posterior fit: where to begin, and how wide."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,6 +12,7 @@ from hkflows import checks
 from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.training.affine import diagonal_gaussian
 
 Array = jax.Array
@@ -52,10 +54,10 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
         Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder", arXiv:2108.03782.
     """
     key = checks.prng_key("key", key)
-    log_density, D = target.log_density, target.event_size
-    point, value = quick_jit(_near, static_argnums=(0, 1))(log_density, D, key)
+    log_density, D = as_argument(target.log_density), target.event_size
+    point, value = _near(log_density, D, key)
     if not np.isfinite(value):
-        point, value = quick_jit(_search, static_argnums=(0, 1))(log_density, D, key)
+        point, value = _search(log_density, D, key)
     if not np.isfinite(value):
         target.check_at(jnp.zeros(D))  # which names the parameter at fault, where it can
         raise ValueError(
@@ -63,9 +65,10 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
             f"value is {log_density(jnp.zeros(D))}."
         )
-    return quick_jit(_climb, static_argnums=0)(log_density, point, key)
+    return _climb(log_density, point, key)
 
 
+@functools.partial(quick_jit, static_argnames="event_size")
 def _near(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
     """Returns the best point near the origin and its log density, infinite if none is finite."""
     shape = (NUM_NEAR - 1, event_size)
@@ -82,6 +85,7 @@ def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
     return points[index], values[index]
 
 
+@functools.partial(quick_jit, static_argnames="event_size")
 def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
     """Returns a point far from the origin and its log density, infinite if none is finite."""
 
@@ -102,6 +106,7 @@ def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, A
     return jax.lax.while_loop(missing, again, start)[1:]
 
 
+@quick_jit
 def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
     """Returns the best Gaussian on the way."""
     noise = jax.random.normal(key, (NUM_DRAWS, point.shape[0]), point.dtype)

@@ -1,0 +1,62 @@
+"""Ready-made flows as values: each knows its name and its arguments."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import haiku as hk
+import numpy as np
+
+P = ParamSpec("P")
+
+MAKERS: dict[str, Callable[..., hk.Transformed]] = {}  # of every preset, by name
+
+
+class Preset(hk.Transformed):
+    """A flow that knows how it was made.
+
+    It is equal to any other that was made in the same way, so that what has been compiled for one
+    serves the other, and it can be described and made again.
+
+    Attributes:
+        name: that of the function that made it.
+        arguments: its arguments by name, hashable.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+
+    def __new__(cls, flow: hk.Transformed, name: str, arguments: dict[str, Any]) -> "Preset":
+        """Makes a preset of a flow."""
+        self = super().__new__(cls, *flow)
+        self.name = name
+        self.arguments = arguments
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Preset):
+            return False
+        return (self.name, self.arguments) == (other.name, other.arguments)
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.arguments.items())))
+
+
+def preset(make: Callable[P, hk.Transformed]) -> Callable[P, hk.Transformed]:
+    """Decorates a function that makes a flow: the flow becomes a `Preset`."""
+    signature = inspect.signature(make)
+
+    @functools.wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> hk.Transformed:
+        flow = make(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = {
+            name: tuple(value) if isinstance(value, list | np.ndarray) else value
+            for name, value in bound.arguments.items()
+        }
+        return Preset(flow, make.__name__, arguments)
+
+    MAKERS[make.__name__] = made
+    return made

@@ -1,0 +1,127 @@
+"""A chunk of optimiser steps, all of it on the device."""
+
+import functools
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+Array = jax.Array
+Params = Any
+
+
+class Objective(Protocol):
+    """What the loop minimises: functions and settings, all that a compiled step depends on.
+
+    An objective is hashable. A second run with an equal one, and with arrays of the same shapes,
+    compiles nothing. Arrays that it needs, such as data, are handed to it as `fixed`, a pytree.
+    """
+
+    def inputs(self, fixed: Any, key: Array, steps: Array) -> Any:
+        """Returns a pytree with one step's input in each row, for the numbers of the steps."""
+
+    def loss(self, params: Params, fixed: Any, row: Any) -> Array:
+        """Returns the loss of one step, a scalar."""
+
+    def score(self, params: Params, fixed: Any, mean_loss: Array) -> tuple[Array, Any]:
+        """Returns the scalar by which parameters are kept, lower is better, and a report.
+
+        It is asked after every chunk, and told the mean of the chunk's finite losses; infinite if
+        they are the fewer.
+        """
+
+
+class State(NamedTuple):
+    """Where a run is: with the objective and the fixed arrays this decides all that follows."""
+
+    params: Params
+    opt_state: Any
+    key: Array
+    step: Array
+    best: Params
+    best_score: Array
+
+
+class Visit(NamedTuple):
+    """What the host is told after a chunk."""
+
+    losses: Array  # [chunk_steps], NaN where the last chunk is shorter
+    loss: Array  # their mean
+    score: Array
+    best_score: Array
+    report: Any
+    streak: Array  # of steps at the end whose gradient was not finite
+    num_skipped: Array  # of all such steps so far
+
+
+@functools.partial(jax.jit, static_argnames="optimizer")
+def first(optimizer: optax.GradientTransformation, params: Params, key: Array) -> State:
+    """Returns where a run starts, in buffers of its own: the first chunk takes them."""
+    params, best = (jax.tree.map(lambda p: jnp.array(p, p.dtype), params) for _ in range(2))
+    opt_state = _skipping(optimizer).init(params)
+    infinity = jnp.full((), jnp.inf, float)
+    return State(params, opt_state, jnp.copy(key), jnp.zeros((), int), best, infinity)
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("objective", "optimizer", "chunk_steps"),
+    donate_argnames="state",
+)
+def chunk(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    chunk_steps: int,
+    state: State,
+    fixed: Any,
+    steps: Array | int,
+) -> tuple[State, Visit]:
+    """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own."""
+    optimizer = _skipping(optimizer)
+    key, inputs_key = jax.random.split(state.key)
+    rows = objective.inputs(fixed, inputs_key, state.step + jnp.arange(chunk_steps))
+
+    def step(index: Array, carry: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
+        params, opt_state, losses = carry
+        row = jax.tree.map(lambda row: row[index], rows)
+        loss, gradient = jax.value_and_grad(objective.loss)(params, fixed, row)
+        # A gradient can be finite where the loss is not; that step must not count as a good one.
+        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(loss), g, jnp.nan), gradient)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, losses.at[index].set(loss)
+
+    carry = (state.params, state.opt_state, jnp.full(chunk_steps, jnp.nan))
+    params, opt_state, losses = jax.lax.fori_loop(0, steps, step, carry)
+    finite = jnp.isfinite(losses)
+    count = jnp.sum(finite)
+    loss = jnp.where(2 * count >= steps, jnp.sum(losses, where=finite) / count, jnp.inf)
+
+    score, report = objective.score(params, fixed, loss)
+    score = jnp.where(jnp.isnan(score), jnp.inf, score).astype(state.best_score.dtype)
+    best, best_score = jax.tree.map(
+        lambda new, old: jnp.where(score < state.best_score, new, old),
+        (params, score),
+        (state.best, state.best_score),
+    )
+    return (
+        State(params, opt_state, key, state.step + steps, best, best_score),
+        Visit(
+            losses,
+            loss,
+            score,
+            best_score,
+            report,
+            opt_state.notfinite_count,
+            opt_state.total_notfinite,
+        ),
+    )
+
+
+def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the optimizer that skips steps with a non-finite gradient.
+
+    Even after many in a row, which is for the host to notice.
+    """
+    return optax.apply_if_finite(optimizer, max_consecutive_errors=np.iinfo(np.int32).max)

@@ -1,0 +1,128 @@
+"""The objective of a flow's fit to a posterior."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import distrax
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from hkflows import elbo
+from hkflows.elbo import LogDensity
+from hkflows.training.data import batches, given
+from hkflows.training.fresh import finite_moments
+
+Array = jax.Array
+
+CHUNK_ROWS = 1000  # rows in memory at a time when all are gone through
+
+
+class Fixed(NamedTuple):
+    """The arrays of the objective, and the log density, which may hold some."""
+
+    log_density: Partial  # that of the target, with a batch as second argument if there are data
+    units: distrax.Bijector | None  # from those of the flow to those of the target
+    data: Any  # a pytree of arrays [N, ...], or None
+    fresh_key: Array
+
+
+class Report(NamedTuple):
+    """What fresh draws say about parameters."""
+
+    spread: Array | float  # standard deviation of the log weights (nats)
+    num_draws: int
+
+
+class Row(NamedTuple):
+    """What tells one step from another."""
+
+    key: Array
+    step: Array
+    rows: Array | None  # of the data, [batch_size]
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativeElbo:
+    """The negative ELBO of a flow (nats); scored from the same fresh draws each time.
+
+    Attributes:
+        flow: the flow, in units of its own if there are any.
+        num_samples: draws a step.
+        num_fresh: draws a score.
+        estimator: "total" or "path"; if `None`, "total" for the first `half` of the steps.
+        annealing: the power of the posterior at first, which grows to 1 over the first `half`, or
+            `None`.
+        half: a number of steps.
+        batch_size: rows of data a step.
+    """
+
+    flow: hk.Transformed
+    num_samples: int
+    num_fresh: int
+    estimator: elbo.Estimator | None
+    annealing: float | None
+    half: int
+    batch_size: int
+
+    def inputs(self, fixed: Fixed, key: Array, steps: Array) -> Row:
+        """Returns keys, and rows of the data: every epoch in an order of its own."""
+        if fixed.data is None:
+            return Row(jax.random.split(key, len(steps)), steps, None)
+        draw_key, row_key = jax.random.split(key)
+        num_rows = jax.tree.leaves(fixed.data)[0].shape[0]
+        rows = batches(row_key, num_rows, self.batch_size, len(steps))
+        return Row(jax.random.split(draw_key, len(steps)), steps, rows[: len(steps)])
+
+    def loss(self, params: Any, fixed: Fixed, row: Row) -> Array:
+        """Returns an estimate from one batch of draws."""
+        batch = () if row.rows is None else (jax.tree.map(lambda a: a[row.rows], fixed.data),)
+        log_density = _in_units(lambda z: fixed.log_density(z, *batch), fixed.units)
+        powered = self._powered(log_density, row.step)
+
+        def negative_elbo(estimator: elbo.Estimator) -> Array:
+            return elbo.negative_elbo(
+                self.flow.apply(params),
+                powered,
+                seed=row.key,
+                num_samples=self.num_samples,
+                estimator=estimator,
+            )[0]
+
+        if self.estimator is not None:
+            return negative_elbo(self.estimator)
+        return jax.lax.cond(
+            row.step < self.half, lambda: negative_elbo("total"), lambda: negative_elbo("path")
+        )
+
+    def score(self, params: Any, fixed: Fixed, mean_loss: Array) -> tuple[Array, Report]:
+        """Returns the value from fresh draws, and how much their log weights vary."""
+        log_density = fixed.log_density
+        if fixed.data is not None:
+            log_density = given(log_density, fixed.data, CHUNK_ROWS)
+        _, aux = elbo.negative_elbo(
+            self.flow.apply(params),
+            _in_units(log_density, fixed.units),
+            seed=fixed.fresh_key,
+            num_samples=self.num_fresh,
+        )
+        mean, spread = finite_moments(aux["log_weights"])
+        return -mean, Report(spread, self.num_fresh)
+
+    def _powered(self, log_density: LogDensity, step: Array) -> LogDensity:
+        if self.annealing is None:
+            return log_density
+        power = jnp.minimum(1.0, self.annealing + (1.0 - self.annealing) * step / max(self.half, 1))
+        return lambda x: power * log_density(x)
+
+
+def _in_units(log_density: LogDensity, units: distrax.Bijector | None) -> LogDensity:
+    if units is None:
+        return log_density
+
+    def pulled_back(x: Array) -> Array:
+        z, log_det = units.forward_and_log_det(x)
+        return log_density(z) + log_det
+
+    return pulled_back

@@ -1,0 +1,61 @@
+"""Flows as Haiku transforms: what a fit asks of them."""
+
+import functools
+import inspect
+from typing import Any
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+
+from hkflows.compilation import quick_jit
+
+Array = jax.Array
+
+
+def check_flow(flow: hk.Transformed) -> hk.Transformed:
+    """Returns the flow if it is one, or raises `ValueError`."""
+    if not callable(getattr(flow, "init", None)) or not callable(getattr(flow, "apply", None)):
+        raise ValueError(
+            "`flow` must be an `hk.Transformed` that builds a `FlowDistribution`, such as "
+            f"`hkflows.flows.nsf(event_size)`; got {flow!r}."
+        )
+    if "rng" in inspect.signature(flow.apply).parameters:
+        raise ValueError(
+            "`flow` must build its distribution without a random key: wrap it in "
+            "`hk.without_apply_rng`."
+        )
+    return flow
+
+
+def initial_params(
+    flow: hk.Transformed, event_shape: tuple[int, ...], key: Array, *context: Array
+) -> Any:
+    """Returns fresh parameters of a flow.
+
+    Args:
+        flow: the flow.
+        event_shape: that of what it is fitted to.
+        key: a PRNG key.
+        *context: contexts, `[B, C]`, if it takes any.
+
+    Raises:
+        ValueError: if the flow has another event shape, or another batch than that of the context.
+    """
+    params, event, batch = _params_and_shapes(flow, key, *context)
+    batch_shape = tuple(array.shape[0] for array in context)
+    if (event.shape, batch.shape) != (event_shape, batch_shape):
+        raise ValueError(
+            f"`flow` must have event shape {event_shape}, as what it is fitted to, and batch shape "
+            f"{batch_shape}, as its context; got {event.shape} and {batch.shape}."
+        )
+    return params
+
+
+@functools.partial(quick_jit, static_argnames="flow")
+def _params_and_shapes(
+    flow: hk.Transformed, key: Array, *context: Array
+) -> tuple[Any, Array, Array]:
+    params = flow.init(key, *context)
+    q = flow.apply(params, *context)
+    return params, jnp.zeros(q.event_shape), jnp.zeros(q.batch_shape)
