@@ -13,6 +13,7 @@ FLOORS = {
     "compilation": 0,
     "extras": 0,
     "streams": 0,
+    "sharding": 0,
     "kernels": 0,
     "transformers": 1,
     "conditioners": 1,

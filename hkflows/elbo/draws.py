@@ -5,9 +5,11 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from hkflows import checks
 from hkflows.elbo.path import sample_and_path_log_prob, sample_and_score, through_the_draw
+from hkflows.sharding import check_mesh, spread
 
 Array = jax.Array
 LogDensity = Callable[[Array], Array]
@@ -23,6 +25,7 @@ def over_draws(
     seed: Array | int,
     num_samples: int,
     chunk_size: int | None,
+    mesh: Mesh | None = None,
 ) -> T:
     """Maps `one_draw(q, log_density, key)` over the keys of S draws.
 
@@ -34,6 +37,7 @@ def over_draws(
         num_samples: S.
         chunk_size: if given, at most so many draws are in memory at a time, those of the backward
             pass included, which computes them again.
+        mesh: if given, the draws are spread over its devices.
 
     Returns:
         The results, with a leading axis of size S.
@@ -44,13 +48,16 @@ def over_draws(
     num_samples = checks.positive_int("num_samples", num_samples)
     if isinstance(q, type) or not hasattr(q, "sample_and_log_prob"):
         raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
-    keys = jax.random.split(checks.prng_key("seed", seed), num_samples)
+    mesh = check_mesh(mesh, num_samples=num_samples)
+    keys = spread(jax.random.split(checks.prng_key("seed", seed), num_samples), mesh)
 
     def draw(key: Array) -> T:
         return one_draw(q, log_density, key)
 
     if chunk_size is None:
         return jax.vmap(draw)(keys)
+    if mesh is not None:
+        raise ValueError("`chunk_size` must not be given with a `mesh`, which takes all at once.")
     chunk_size = checks.positive_int("chunk_size", chunk_size)
     return jax.lax.map(jax.checkpoint(draw), keys, batch_size=chunk_size)
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from hkflows import checks
 from hkflows.elbo.draws import Aux, LogDensity, over_draws, path_log_weight, total_log_weight
@@ -20,6 +21,7 @@ def negative_elbo(
     num_samples: int,
     estimator: Estimator = "total",
     chunk_size: int | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Array, Aux]:
     """Estimates the negative evidence lower bound, `-E_q[log p(y) - log q(y)]`.
 
@@ -34,6 +36,8 @@ def negative_elbo(
             the score of the parameters, whose expectation is zero ("sticking the landing"). Both
             are unbiased; the variance of "path" vanishes where `q` equals `p`.
         chunk_size: if given, at most so many draws are in memory at a time. The result is the same.
+        mesh: if given, the draws are spread over its devices, whose number divides S. The result is
+            the same.
 
     Returns:
         The loss, a scalar: the mean over the draws and the batch. And `aux` with `log_weights`,
@@ -53,5 +57,6 @@ def negative_elbo(
         seed=seed,
         num_samples=num_samples,
         chunk_size=chunk_size,
+        mesh=mesh,
     )
     return -jnp.mean(log_weights), {"log_weights": log_weights}

@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
+
+from hkflows.sharding import gathered
 
 Array = jax.Array
 Params = Any
@@ -67,13 +70,14 @@ def first(optimizer: optax.GradientTransformation, params: Params, key: Array) -
 
 @functools.partial(
     jax.jit,
-    static_argnames=("objective", "optimizer", "chunk_steps"),
+    static_argnames=("objective", "optimizer", "chunk_steps", "mesh"),
     donate_argnames="state",
 )
 def chunk(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     chunk_steps: int,
+    mesh: Mesh | None,
     state: State,
     fixed: Any,
     steps: Array | int,
@@ -105,18 +109,9 @@ def chunk(
         (params, score),
         (state.best, state.best_score),
     )
-    return (
-        State(params, opt_state, key, state.step + steps, best, best_score),
-        Visit(
-            losses,
-            loss,
-            score,
-            best_score,
-            report,
-            opt_state.notfinite_count,
-            opt_state.total_notfinite,
-        ),
-    )
+    state = State(params, opt_state, key, state.step + steps, best, best_score)
+    skipped = opt_state.notfinite_count, opt_state.total_notfinite
+    return gathered((state, Visit(losses, loss, score, best_score, report, *skipped)), mesh)
 
 
 def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:

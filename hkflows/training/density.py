@@ -9,10 +9,12 @@ import haiku as hk
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
+from hkflows.sharding import check_mesh, place, place_rows, spread
 from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.codec import describable
 from hkflows.training.data import batches
@@ -110,12 +112,14 @@ class _NegativeLogLikelihood:
 
     flow: hk.Transformed
     batch_size: int
+    mesh: Mesh | None
 
     def inputs(self, fixed: _Fixed, key: Array, steps: Array) -> Array:
         return batches(key, len(fixed.train[0]), self.batch_size, len(steps))
 
     def loss(self, params: Any, fixed: _Fixed, indices: Array) -> Array:
-        return self._of_rows(params, *(array[indices] for array in fixed.train))
+        rows = [spread(array[indices], self.mesh) for array in fixed.train]
+        return self._of_rows(params, *rows)
 
     def score(self, params: Any, fixed: _Fixed, mean_loss: Array) -> tuple[Array, None]:
         held_out = fixed.held_out
@@ -139,6 +143,7 @@ def fit_density(
     callback: Callback | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> DensityFit:
     """Fits a flow to data by maximum likelihood.
 
@@ -162,6 +167,9 @@ def fit_density(
             `checkpoint`. They are written in the background, one every few chunks, and on SIGTERM.
         resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
             the same result, bit for bit, as without a break.
+        mesh: if given, rows are spread over its devices, whose number divides the batch size, and
+            what is trained is on each; the result is the same. The devices may be of several
+            processes, all of which make the same call.
 
     Returns:
         The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
@@ -185,6 +193,7 @@ def fit_density(
         raise ValueError(f"`data` must leave rows to train on; got {num_rows} rows in all.")
     size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
     size = min(size, num_train)
+    mesh = check_mesh(mesh, batch_size=size)
     steps_per_epoch = num_train // size
     if optimizer is None:
         optimizer = adam_in_rounds((LEARNING_RATE,), (num_steps,))
@@ -194,9 +203,9 @@ def fit_density(
     train = tuple(array[shuffled[num_held_out:]] for array in rows)
     held_out = tuple(array[shuffled[:num_held_out]] for array in rows)
     result = minimise(
-        _NegativeLogLikelihood(flow, size),
+        _NegativeLogLikelihood(flow, size, mesh),
         initial_params(flow, rows[0].shape[1:], init_key, *(array[:1] for array in train[1:])),
-        _Fixed(train, held_out),
+        _Fixed(place_rows(train, mesh), place(held_out, mesh)),
         key=train_key,
         optimizer=optimizer,
         num_steps=num_steps,
@@ -206,6 +215,7 @@ def fit_density(
         callback=callback,
         checkpoint_dir=folder,
         resume=resume,
+        mesh=mesh,
     )
     return DensityFit(
         flow=flow,

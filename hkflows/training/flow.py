@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from hkflows import checks, elbo
 from hkflows.bases import standard_normal
@@ -16,6 +17,7 @@ from hkflows.bijectors import IAF, RQS, Chain
 from hkflows.conditioners import MADE
 from hkflows.distributions import FlowDistribution
 from hkflows.presets import preset
+from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.checkpoints import checkpoint_folder
@@ -101,6 +103,7 @@ def fit_flow(
     callback: Callback | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> Result:
     """Fits a flow to a posterior by maximising the ELBO.
 
@@ -131,6 +134,9 @@ def fit_flow(
         callback: called with a `Snapshot` at every visit of the host.
         checkpoint_dir: a folder for checkpoints, see `fit_posterior`.
         resume: whether to go on from the last checkpoint there, if there is one.
+        mesh: if given, the draws of a step and the data are spread over its devices, and what is
+            trained is on each; the result is the same. The devices may be of several processes, all
+            of which make the same call.
 
     Returns:
         The parameters, the losses (the negative ELBO of every step, nats) and how the fit ended.
@@ -148,6 +154,7 @@ def fit_flow(
     num_rows = check_data(target, data, batch_size)
     batch_size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
     check_annealing(annealing)
+    mesh = check_mesh(mesh, num_samples=num_samples)
     if estimator is None and gaussian is not None:
         estimator = "path"
     if optimizer is None:
@@ -162,13 +169,14 @@ def fit_flow(
             annealing=annealing,
             half=lengths[0] // 2,
             batch_size=min(batch_size, num_rows),
+            mesh=mesh,
         ),
         initial_params(flow, (target.event_size,), init_key),
         Fixed(
-            log_density=as_argument(target.log_density),
-            units=None if gaussian is None else gaussian.bijector,
-            data=jax.tree.map(jnp.asarray, data),
-            fresh_key=fresh_key,
+            log_density=place(as_argument(target.log_density), mesh),
+            units=None if gaussian is None else place(gaussian.bijector, mesh),
+            data=place_rows(jax.tree.map(jnp.asarray, data), mesh),
+            fresh_key=place(fresh_key, mesh),
         ),
         key=train_key,
         optimizer=optimizer,
@@ -179,6 +187,7 @@ def fit_flow(
         callback=callback,
         checkpoint_dir=checkpoint_folder(checkpoint_dir, resume),
         resume=resume,
+        mesh=mesh,
     )
 
 

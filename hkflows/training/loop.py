@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
+from hkflows.sharding import fetch, place
 from hkflows.training import digests
 from hkflows.training.arrays import raw
 from hkflows.training.checkpoints import Checkpoints
@@ -66,6 +68,7 @@ def minimise(
     callback: Callback | None = None,
     checkpoint_dir: pathlib.Path | None = None,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> Result:
     """Minimises an objective, and keeps the parameters with the best score.
 
@@ -85,6 +88,7 @@ def minimise(
         callback: called on the host after every chunk.
         checkpoint_dir: where to write checkpoints, if any.
         resume: whether to go on from the last checkpoint there, if there is one.
+        mesh: if given, the devices that hold `fixed`, and while they are trained the parameters.
 
     Raises:
         ValueError: if `checkpoint_dir` has been used for anything else, or is damaged.
@@ -93,12 +97,17 @@ def minimise(
         raise ValueError(
             f"`optimizer` must be an optax gradient transformation; got {optimizer!r}."
         )
-    state = first(optimizer, params, key)
+    if checkpoint_dir is not None and jax.process_count() > 1:
+        raise ValueError(
+            "`checkpoint_dir` must not be given to one of several processes; got "
+            f"{str(checkpoint_dir)!r} and {jax.process_count()} processes."
+        )
+    state = place(first(optimizer, params, key), mesh)
     visits: list[Visit] = []
     done = 0
     checkpoints = None
     if checkpoint_dir is not None:
-        lowered = chunk.lower(objective, optimizer, chunk_steps, state, fixed, chunk_steps)
+        lowered = chunk.lower(objective, optimizer, chunk_steps, mesh, state, fixed, chunk_steps)
         problem = digests.problem(
             type(objective).__name__,
             lowered,
@@ -110,6 +119,7 @@ def minimise(
         if done := checkpoints.last_step():
             template = state, lowered.out_info[1]
             state, visits = checkpoints.restore(*template, num_visits=-(-done // chunk_steps))
+            state = place(state, mesh)
 
     interrupted = False
     with (
@@ -120,7 +130,7 @@ def minimise(
     ):
         while (stop_reason := _why_stop(done, num_steps, visits, stop, interrupted)) is None:
             steps = min(chunk_steps, num_steps - done)
-            state, told = chunk(objective, optimizer, chunk_steps, state, fixed, steps)
+            state, told = chunk(objective, optimizer, chunk_steps, mesh, state, fixed, steps)
             due = checkpoints if checkpoints and checkpoints.is_due() else None
             visit, saved = jax.device_get((told, raw(state) if due else None))
             visits.append(visit)
@@ -136,7 +146,7 @@ def minimise(
             bar.update(steps)
             if callback is not None:
                 try:
-                    callback(_snapshot(done, visit, state.params))
+                    callback(_snapshot(done, visit, fetch(state.params, mesh)))
                 except KeyboardInterrupt:
                     interrupted = True
             interrupted |= has_come(signal.SIGINT) or has_come(signal.SIGTERM)
@@ -146,7 +156,7 @@ def minimise(
     scores = _scores(visits)
     best = int(np.argmin(scores))
     return Result(
-        params=state.best,
+        params=fetch(state.best, mesh),
         losses=np.concatenate([visit.losses for visit in visits])[:done],
         scores=scores,
         score=float(scores[best]),

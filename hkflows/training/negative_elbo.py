@@ -7,6 +7,7 @@ import distrax
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from hkflows import elbo
@@ -56,6 +57,7 @@ class NegativeElbo:
             `None`.
         half: a number of steps.
         batch_size: rows of data a step.
+        mesh: the devices over which draws and rows are spread, or `None`.
     """
 
     flow: hk.Transformed
@@ -65,6 +67,7 @@ class NegativeElbo:
     annealing: float | None
     half: int
     batch_size: int
+    mesh: Mesh | None
 
     def inputs(self, fixed: Fixed, key: Array, steps: Array) -> Row:
         """Returns keys, and rows of the data: every epoch in an order of its own."""
@@ -88,6 +91,7 @@ class NegativeElbo:
                 seed=row.key,
                 num_samples=self.num_samples,
                 estimator=estimator,
+                mesh=self.mesh,
             )[0]
 
         if self.estimator is not None:
@@ -106,6 +110,7 @@ class NegativeElbo:
             _in_units(log_density, fixed.units),
             seed=fixed.fresh_key,
             num_samples=self.num_fresh,
+            mesh=None if self.mesh is None or self.num_fresh % self.mesh.size else self.mesh,
         )
         mean, spread = finite_moments(aux["log_weights"])
         return -mean, Report(spread, self.num_fresh)

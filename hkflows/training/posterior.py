@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from hkflows import checks, elbo
@@ -63,6 +64,7 @@ def fit_posterior(
     callback: Callback | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> PosteriorFit:
     """Fits a flow to a posterior by maximising the ELBO, and says whether it can be trusted.
 
@@ -93,6 +95,7 @@ def fit_posterior(
             checkpoints that are written in the background, one every few chunks, and on SIGTERM.
         resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
             the same result, bit for bit, as without a break.
+        mesh: the devices to train the flow on, see `fit_flow`.
 
     Returns:
         The fit, also when it ended early: `stop_reason` says why. Ctrl-C ends the training and
@@ -141,6 +144,7 @@ def fit_posterior(
             callback=callback,
             checkpoint_dir=folder,
             resume=resume,
+            mesh=mesh,
         )
 
     if flow is not None:

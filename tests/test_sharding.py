@@ -1,0 +1,46 @@
+"""Several devices do what one does: each case in processes of its own, where JAX can be told so."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import pytest
+
+import hkflows as hkf
+from hkflows.distributions import standard_normal
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def run(path: pathlib.Path) -> str:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, path], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_eight_devices_have_the_losses_of_one():
+    shards, apart = run(FOLDER / "several_devices.py").splitlines()
+    assert shards == "8 shards of shape (2,)"
+    assert float(apart) < 1e-5
+
+
+def test_two_processes_have_the_losses_of_one_device():
+    output = run(FOLDER.parent / "examples" / "two_processes.py")
+    assert "4 devices of 2 processes" in output
+    assert float(re.search(r"at most (\S+) apart", output)[1]) < 1e-5
+
+
+def test_what_cannot_be_spread_is_an_error():
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("devices",))
+    q = standard_normal(2)
+    settings = {"seed": 0, "num_samples": 4}
+    with pytest.raises(ValueError, match=r"`mesh` must be a `jax.sharding.Mesh`"):
+        hkf.elbo.negative_elbo(q, q.log_prob, mesh=8, **settings)
+    with pytest.raises(ValueError, match="`chunk_size` must not be given with a `mesh`"):
+        hkf.elbo.negative_elbo(q, q.log_prob, mesh=mesh, chunk_size=2, **settings)
