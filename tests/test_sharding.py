@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -15,23 +16,23 @@ from hkflows.distributions import standard_normal
 FOLDER = pathlib.Path(__file__).parent
 
 
-def run(path: pathlib.Path) -> str:
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+def test_eight_devices_have_the_losses_of_one():
     done = subprocess.run(
-        [sys.executable, path], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, FOLDER / "several_devices.py"],
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_eight_devices_have_the_losses_of_one():
-    shards, apart = run(FOLDER / "several_devices.py").splitlines()
+    shards, apart = done.stdout.splitlines()
     assert shards == "8 shards of shape (2,)"
     assert float(apart) < 1e-5
 
 
 def test_two_processes_have_the_losses_of_one_device():
-    output = run(FOLDER.parent / "examples" / "two_processes.py")
+    path = FOLDER.parent / "examples" / "two_processes.py"
+    output = runpy.run_path(str(path))["main"](num_rows=640, num_steps=40)
     assert "4 devices of 2 processes" in output
     assert float(re.search(r"at most (\S+) apart", output)[1]) < 1e-5
 
