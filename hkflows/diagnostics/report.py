@@ -21,6 +21,7 @@ from hkflows.diagnostics.weights import (
     log_evidence,
     pareto_smooth,
 )
+from hkflows.streams import stream_draws
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
@@ -98,15 +99,9 @@ def diagnose(
         raise ValueError(f"`num_samples` must be at least 2; got {num_samples}.")
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
 
-    drawn = _draw(
-        as_argument(target.log_density),
-        as_argument(target.constrain),
-        q,
-        draw_key,
-        num_samples,
-        min(chunk_size, num_samples),
-    )
-    z, log_weights, draws = jax.device_get(drawn)
+    log_density, constrain = as_argument(target.log_density), as_argument(target.constrain)
+    draw = functools.partial(_draw, log_density, constrain, q, chunk_size)
+    z, log_weights, draws = stream_draws(draw, draw_key, num_samples)
     log_weights = log_weights.astype(np.float64)
     is_valid = np.isfinite(log_weights) | (log_weights == -np.inf)
     is_positive = np.isfinite(log_weights)
@@ -160,9 +155,9 @@ def _draw(
     log_density: Callable[[Array], Array],
     constrain: Callable[[Array], Any],
     q: Any,
+    chunk_size: int,
     key: Array,
     num_samples: int,
-    chunk_size: int,
 ) -> tuple[Array, Array, Any]:
     """Returns draws, `[S, D]`, their log weights, `[S]`, and the parameters there."""
 
@@ -171,7 +166,7 @@ def _draw(
         return z, log_density(z) - log_q, constrain(z)
 
     keys = jax.random.split(key, num_samples)
-    return jax.lax.map(one, keys, batch_size=chunk_size)
+    return jax.lax.map(one, keys, batch_size=min(chunk_size, num_samples))
 
 
 def _missed_mass(
