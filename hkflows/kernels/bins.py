@@ -22,7 +22,7 @@ MIN_SLOPE = 1e-3  # smallest slope at a knot
 class Bin(NamedTuple):
     """The bin that holds a point: its place in the row, its lower corner and its sides."""
 
-    index: Array
+    place: Array
     x: Array
     y: Array
     width: Array

@@ -89,8 +89,8 @@ def _locate(point: Array, params: Array, num_bins: int, bound: float, *, axis: i
         params, [num_bins, 2 * num_bins, 3 * num_bins], axis=-1
     )
     bin_ = bins.locate(point, widths, heights, bound, axis=axis)
-    d_0, d_1 = bins.slopes_at_ends(bins.with_unit_ends(inner), bin_.index)
-    cut = bins.at(_constrain_cut, cuts, bin_.index)
+    d_0, d_1 = bins.slopes_at_ends(bins.with_unit_ends(inner), bin_.place)
+    cut = bins.at(_constrain_cut, cuts, bin_.place)
     v = jnp.sqrt(d_0 / d_1)
     c = (cut * d_0 + (1.0 - cut) * v * d_1) * bin_.width / bin_.height
     below = bin_.width * cut, bin_.height * _map(cut, v)

@@ -27,7 +27,8 @@ def forward(x: Array, params: Array, num_bins: int, bound: float) -> tuple[Array
     """
 
     def spline(x: Array) -> tuple[Array, Array]:
-        bin_ = bins.locate(x, *jnp.split(params, 2, axis=-1), bound, axis=0)
+        widths, heights = jnp.split(params, 2, axis=-1)
+        bin_ = bins.locate(x, widths, heights, bound, axis=0)
         t = bins.within_bin((x - bin_.x) / bin_.width)
         return bin_.y + bin_.height * t, jnp.log(bin_.height / bin_.width)
 
@@ -38,7 +39,8 @@ def inverse(y: Array, params: Array, num_bins: int, bound: float) -> tuple[Array
     """Returns the `x` that `forward` maps to `y`, and minus the log of the slope there."""
 
     def spline(y: Array) -> tuple[Array, Array]:
-        bin_ = bins.locate(y, *jnp.split(params, 2, axis=-1), bound, axis=1)
+        widths, heights = jnp.split(params, 2, axis=-1)
+        bin_ = bins.locate(y, widths, heights, bound, axis=1)
         t = bins.within_bin((y - bin_.y) / bin_.height)
         return bin_.x + bin_.width * t, jnp.log(bin_.width / bin_.height)
 

@@ -62,7 +62,7 @@ def _with_tails(params: Array, num_bins: int) -> Spline:
 def forward_in_box(x: Array, spline: Spline, bound: float) -> tuple[Array, Array]:
     """Returns the spline at `x` in `[-bound, bound]`, and the log of its slope there."""
     bin_ = bins.locate(x, spline.widths, spline.heights, bound, axis=0)
-    slopes = bins.slopes_at_ends(spline.slopes, bin_.index)
+    slopes = bins.slopes_at_ends(spline.slopes, bin_.place)
     return _evaluate(bin_, *slopes, bins.within_bin((x - bin_.x) / bin_.width))
 
 
@@ -74,7 +74,7 @@ def inverse_in_box(y: Array, spline: Spline, bound: float) -> tuple[Array, Array
     that adds numbers of equal sign is taken, so that nothing cancels.
     """
     bin_ = bins.locate(y, spline.widths, spline.heights, bound, axis=1)
-    d_0, d_1 = bins.slopes_at_ends(spline.slopes, bin_.index)
+    d_0, d_1 = bins.slopes_at_ends(spline.slopes, bin_.place)
     s = bin_.height / bin_.width
     r = bins.within_bin((y - bin_.y) / bin_.height)
     c = d_0 + d_1 - 2.0 * s

@@ -42,7 +42,7 @@ def solve(function: Function, bracket: Bracket, y: Array, params: Any) -> Array:
         return value - y, (value - y) * jnp.exp(-log_slope)
 
     def unfinished(state: _State) -> Array:
-        return jnp.any(state.active) & (state.count < MAX_STEPS)
+        return jnp.any(state.active) & (state.num_steps < MAX_STEPS)
 
     def improve(state: _State) -> _State:
         x = state.x
@@ -60,7 +60,7 @@ def solve(function: Function, bracket: Bracket, y: Array, params: Any) -> Array:
             high=high,
             last=jnp.abs(moved - x),
             active=active,
-            count=state.count + 1,
+            num_steps=state.num_steps + 1,
         )
 
     start = _State(
@@ -69,7 +69,7 @@ def solve(function: Function, bracket: Bracket, y: Array, params: Any) -> Array:
         high=high,
         last=high - low,
         active=jnp.ones(y.shape, bool),
-        count=jnp.zeros((), jnp.int32),
+        num_steps=jnp.zeros((), jnp.int32),
     )
     x = jax.lax.while_loop(unfinished, improve, start).x
     # The step would have been short: two of them bring x as close as rounding lets it come.
@@ -84,7 +84,7 @@ class _State(NamedTuple):
     high: Array
     last: Array
     active: Array
-    count: Array
+    num_steps: Array
 
 
 @solve.defjvp
