@@ -189,6 +189,26 @@ def test_horseshoe_coefficients_are_no_larger_than_the_slab():
     np.testing.assert_allclose(found[-1], 2.0, rtol=1e-4)
 
 
+def test_noisy_channels(tmp_path):
+    figure = tmp_path / "channels.png"
+    result = load("noisy_channels").main(num_steps=800, num_pairs=20_000, figure=figure)
+    assert fell(result["losses"])
+    assert 0.0 < np.mean(result["kl"]) < 0.01
+    np.testing.assert_allclose(np.mean(np.abs(result["mean_errors"])), 0.0, atol=0.1)
+    np.testing.assert_allclose(np.mean(np.abs(result["sd_errors"])), 0.0, atol=0.1)
+    assert figure.stat().st_size > 0
+
+
+def test_gaussian_4d(tmp_path):
+    figure = tmp_path / "gaussian.png"
+    result = load("gaussian_4d").main(num_steps=200, num_rows=10_000, figure=figure)
+    assert fell(result["losses"])
+    assert result["mean_error"] < 0.05
+    assert result["covariance_error"] < 0.05
+    assert abs(result["kl"]) < 0.05
+    assert figure.stat().st_size > 0
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_says_how_to_run_it(name):
     assert f"    python examples/{name}.py\n" in load(name).__doc__
