@@ -209,6 +209,25 @@ def test_gaussian_4d(tmp_path):
     assert figure.stat().st_size > 0
 
 
+def test_circles(tmp_path):
+    figure = tmp_path / "circles.png"
+    result = load("circles").main(num_steps=300, num_points=3000, figure=figure)
+    truth = result["true_log_likelihood"]
+    alone = result["element by element"]
+    np.testing.assert_allclose(alone["distances"], 0.0, atol=0.06)  # marginals right,
+    assert alone["log_likelihood"] < truth - 0.3  # the joint wrong
+    for name in ("couplings", "p(x1) p(x2 | x1)"):
+        assert alone["log_likelihood"] + 0.15 < result[name]["log_likelihood"] < truth
+    assert figure.stat().st_size > 0
+
+
+def test_circles_log_prob_integrates_to_one():
+    side = np.linspace(-2.0, 2.0, 80)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    density = np.exp(load("circles").circles_log_prob(grid, noise=0.15))
+    np.testing.assert_allclose(density.sum() * (side[1] - side[0]) ** 2, 1.0, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_says_how_to_run_it(name):
     assert f"    python examples/{name}.py\n" in load(name).__doc__
