@@ -228,6 +228,17 @@ def test_circles_log_prob_integrates_to_one():
     np.testing.assert_allclose(density.sum() * (side[1] - side[0]) ** 2, 1.0, atol=1e-3)
 
 
+def test_iris(tmp_path):
+    figure = tmp_path / "iris.png"
+    result = load("iris").main(num_steps=400, figure=figure)
+    standard_normal = -2.0 - 2.0 * np.log(2.0 * np.pi)  # what the flow starts as
+    for numbers in result.values():
+        assert fell(numbers["losses"])
+        assert numbers["log_likelihood"] > standard_normal + 2.0
+        assert numbers["accuracy"] > 0.9
+    assert figure.stat().st_size > 0
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
 def test_says_how_to_run_it(name):
     assert f"    python examples/{name}.py\n" in load(name).__doc__
