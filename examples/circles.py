@@ -30,7 +30,7 @@ from sklearn import datasets
 import hkflows as hkf
 
 LogProb = Callable[[np.ndarray], jax.Array]  # [N, 2] -> [N], nats
-Sample = Callable[[jax.Array, int], np.ndarray]  # key, N -> [N, 2]
+Sample = Callable[[jax.Array, int], jax.Array]  # key, N -> [N, 2]
 
 RADII = (1.0, 0.5)
 SPLINE = hkf.RationalQuadratic(num_bins=16, bound=3.0)
@@ -92,7 +92,7 @@ def main(
     print("                     held-out log-likelihood   distance of the marginals")
     for name, (log_prob, sample) in flows.items():
         log_likelihood = float(np.mean(log_prob(held_out)))
-        draws = sample(jax.random.key(seed), num_points)
+        draws = np.asarray(sample(jax.random.key(seed), num_points))
         distances = [
             stats.ks_2samp(*columns).statistic for columns in zip(draws.T, held_out.T, strict=True)
         ]
@@ -109,24 +109,27 @@ def main(
 def joint(fit: hkf.DensityFit) -> tuple[LogProb, Sample]:
     """Returns the log density and the sampler of a fit to both dimensions."""
     q = fit.distribution
-    return jax.jit(q.log_prob), lambda key, n: np.asarray(q.sample(seed=key, sample_shape=(n,)))
+
+    def sample(key: jax.Array, n: int) -> jax.Array:
+        return q.sample(seed=key, sample_shape=(n,))
+
+    return jax.jit(q.log_prob), jax.jit(sample, static_argnums=1)
 
 
 def factorised(first: hkf.DensityFit, second: hkf.DensityFit) -> tuple[LogProb, Sample]:
     """Returns the log density and the sampler of p(x1) p(x2 | x1)."""
 
-    @jax.jit
     def log_prob(points: jax.Array) -> jax.Array:
         x1, x2 = points[:, :1], points[:, 1:]
         return first.distribution.log_prob(x1) + second.condition(x1).log_prob(x2)
 
-    def sample(key: jax.Array, n: int) -> np.ndarray:
+    def sample(key: jax.Array, n: int) -> jax.Array:
         keys = jax.random.split(key)
         x1 = first.distribution.sample(seed=keys[0], sample_shape=(n,))
         x2 = second.condition(x1).sample(seed=keys[1])
-        return np.asarray(jnp.concatenate([x1, x2], axis=1))
+        return jnp.concatenate([x1, x2], axis=1)
 
-    return log_prob, sample
+    return jax.jit(log_prob), jax.jit(sample, static_argnums=1)
 
 
 def circles_log_prob(points: np.ndarray, noise: float) -> np.ndarray:

@@ -64,7 +64,7 @@ def main(
 
     _, unseen = simulate(1000, seed + 1)
     means, sd = exact(unseen)
-    standard = np.linspace(-6.0, 6.0, 481)
+    standard = np.linspace(-6.0, 6.0, 201)
     grid = means + sd * standard[:, None]  # [G, N]: around each mean
     log_q = np.asarray(jax.jit(fit.condition(unseen).log_prob)(grid[..., None]), dtype=float)
     log_p = stats.norm.logpdf(grid, means, sd)

@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 from types import ModuleType
 
+import jax
 import numpy as np
 import pytest
 from scipy import stats
@@ -191,7 +192,7 @@ def test_horseshoe_coefficients_are_no_larger_than_the_slab():
 
 def test_noisy_channels(tmp_path):
     figure = tmp_path / "channels.png"
-    result = load("noisy_channels").main(num_steps=800, num_pairs=20_000, figure=figure)
+    result = load("noisy_channels").main(num_steps=600, num_pairs=20_000, figure=figure)
     assert fell(result["losses"])
     assert 0.0 < np.mean(result["kl"]) < 0.01
     np.testing.assert_allclose(np.mean(np.abs(result["mean_errors"])), 0.0, atol=0.1)
@@ -211,7 +212,7 @@ def test_gaussian_4d(tmp_path):
 
 def test_circles(tmp_path):
     figure = tmp_path / "circles.png"
-    result = load("circles").main(num_steps=300, num_points=3000, figure=figure)
+    result = load("circles").main(num_steps=250, num_points=3000, figure=figure)
     truth = result["true_log_likelihood"]
     alone = result["element by element"]
     np.testing.assert_allclose(alone["distances"], 0.0, atol=0.06)  # marginals right,
@@ -237,6 +238,32 @@ def test_iris(tmp_path):
         assert numbers["log_likelihood"] > standard_normal + 2.0
         assert numbers["accuracy"] > 0.9
     assert figure.stat().st_size > 0
+
+
+def test_five_parts(tmp_path):
+    figure = tmp_path / "parts.png"
+    result = load("five_parts").main(num_steps=300, num_rows=10_000, figure=figure)
+    assert fell(result["losses"])
+    uniform = -5.0 * np.log(255.0)
+    assert uniform + 1.0 < result["log_likelihood"] < result["true_log_likelihood"]
+    assert result["share_inside"] > 0.999
+    assert figure.stat().st_size > 0
+
+
+def test_five_parts_true_log_prob_by_change_of_variables():
+    example = load("five_parts")
+    context = np.random.default_rng(0).normal(size=8)
+    y = example.simulate(context[None], seed=1)[0]
+
+    def noise(y):
+        u = example.ROTATION.T @ jax.scipy.special.logit(y / 255.0)
+        return u - np.tanh(example.WEIGHTS @ context)
+
+    halves = [stats.norm.pdf(noise(y), mode, 0.4) / 2.0 for mode in (-1.0, 1.0)]
+    log_det = np.linalg.slogdet(jax.jacfwd(noise)(y)).logabsdet
+    expected = np.sum(np.log(sum(halves))) + log_det
+    value = example.true_log_prob(y[None], context[None])[0]
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
