@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 from types import ModuleType
 
+import jax
 import numpy as np
 import pytest
 from scipy import stats
@@ -187,6 +188,82 @@ def test_horseshoe_coefficients_are_no_larger_than_the_slab():
     found = example.coefficients(theta)
     np.testing.assert_allclose(found[0], 1e-4, rtol=1e-4)  # far inside: tau local
     np.testing.assert_allclose(found[-1], 2.0, rtol=1e-4)
+
+
+def test_noisy_channels(tmp_path):
+    figure = tmp_path / "channels.png"
+    result = load("noisy_channels").main(num_steps=600, num_pairs=20_000, figure=figure)
+    assert fell(result["losses"])
+    assert 0.0 < np.mean(result["kl"]) < 0.01
+    np.testing.assert_allclose(np.mean(np.abs(result["mean_errors"])), 0.0, atol=0.1)
+    np.testing.assert_allclose(np.mean(np.abs(result["sd_errors"])), 0.0, atol=0.1)
+    assert figure.stat().st_size > 0
+
+
+def test_gaussian_4d(tmp_path):
+    figure = tmp_path / "gaussian.png"
+    result = load("gaussian_4d").main(num_steps=200, num_rows=10_000, figure=figure)
+    assert fell(result["losses"])
+    assert result["mean_error"] < 0.05
+    assert result["covariance_error"] < 0.05
+    assert abs(result["kl"]) < 0.05
+    assert figure.stat().st_size > 0
+
+
+def test_circles(tmp_path):
+    figure = tmp_path / "circles.png"
+    result = load("circles").main(num_steps=250, num_points=3000, figure=figure)
+    truth = result["true_log_likelihood"]
+    alone = result["element by element"]
+    np.testing.assert_allclose(alone["distances"], 0.0, atol=0.06)  # marginals right,
+    assert alone["log_likelihood"] < truth - 0.3  # the joint wrong
+    for name in ("couplings", "p(x1) p(x2 | x1)"):
+        assert alone["log_likelihood"] + 0.15 < result[name]["log_likelihood"] < truth
+    assert figure.stat().st_size > 0
+
+
+def test_circles_log_prob_integrates_to_one():
+    side = np.linspace(-2.0, 2.0, 80)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    density = np.exp(load("circles").circles_log_prob(grid, noise=0.15))
+    np.testing.assert_allclose(density.sum() * (side[1] - side[0]) ** 2, 1.0, atol=1e-3)
+
+
+def test_iris(tmp_path):
+    figure = tmp_path / "iris.png"
+    result = load("iris").main(num_steps=400, figure=figure)
+    standard_normal = -2.0 - 2.0 * np.log(2.0 * np.pi)  # what the flow starts as
+    for numbers in result.values():
+        assert fell(numbers["losses"])
+        assert numbers["log_likelihood"] > standard_normal + 2.0
+        assert numbers["accuracy"] > 0.9
+    assert figure.stat().st_size > 0
+
+
+def test_five_parts(tmp_path):
+    figure = tmp_path / "parts.png"
+    result = load("five_parts").main(num_steps=300, num_rows=10_000, figure=figure)
+    assert fell(result["losses"])
+    uniform = -5.0 * np.log(255.0)
+    assert uniform + 1.0 < result["log_likelihood"] < result["true_log_likelihood"]
+    assert result["share_inside"] > 0.999
+    assert figure.stat().st_size > 0
+
+
+def test_five_parts_true_log_prob_by_change_of_variables():
+    example = load("five_parts")
+    context = np.random.default_rng(0).normal(size=8)
+    y = example.simulate(context[None], seed=1)[0]
+
+    def noise(y):
+        u = example.ROTATION.T @ jax.scipy.special.logit(y / 255.0)
+        return u - np.tanh(example.WEIGHTS @ context)
+
+    halves = [stats.norm.pdf(noise(y), mode, 0.4) / 2.0 for mode in (-1.0, 1.0)]
+    log_det = np.linalg.slogdet(jax.jacfwd(noise)(y)).logabsdet
+    expected = np.sum(np.log(sum(halves))) + log_det
+    value = example.true_log_prob(y[None], context[None])[0]
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.py")))
