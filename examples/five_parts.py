@@ -130,16 +130,17 @@ def main(
 
 
 def draw(path: pathlib.Path, fit: hkf.DensityFit, context: np.ndarray, seed: int) -> None:
-    """Draws two dimensions given one context, as simulated and as fitted."""
+    """Draws two dimensions of u, where the mixture is not rotated, given one context."""
     from matplotlib.figure import Figure
 
     fitted = fit.condition(context).sample(seed=jax.random.key(seed), sample_shape=(4000,))
     panels = {"Simulated": simulate(np.tile(context, (4000, 1)), seed), "The fitted flow": fitted}
-    picture = Figure(figsize=(9.0, 4.5), layout="constrained")
-    for (name, points), axes in zip(panels.items(), picture.subplots(1, 2), strict=True):
-        axes.scatter(*points[:, :2].T, s=2, alpha=0.4, linewidths=0)
-        axes.set(title=f"{name}, one context", xlim=(0, 255), ylim=(0, 255), aspect="equal")
-        axes.set(xlabel="y1", ylabel="y2")
+    picture = Figure(figsize=(9.0, 5.0), layout="constrained")
+    for (name, y), axes in zip(panels.items(), picture.subplots(1, 2), strict=True):
+        u = special.logit(np.asarray(y, dtype=float) / 255.0) @ ROTATION
+        axes.scatter(*u[:, :2].T, s=2, alpha=0.4, linewidths=0)
+        axes.set(title=f"{name}, one context", xlim=(-3.5, 3.5), ylim=(-3.5, 3.5))
+        axes.set(xlabel="u1", ylabel="u2", aspect="equal")
 
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path, dpi=150)
