@@ -79,8 +79,7 @@ def _map(t: Array, p: Array) -> Array:
 
 
 def _log_slope(piece: Piece, t: Array) -> Array:
-    slope_at_start = piece.p * piece.height / piece.width
-    return jnp.log(slope_at_start) - 2.0 * jnp.log(1.0 - t + piece.p * t)
+    return jnp.log(piece.p * piece.height / piece.width / (1.0 - t + piece.p * t) ** 2)
 
 
 def _locate(point: Array, params: Array, num_bins: int, bound: float, *, axis: int) -> Piece:

@@ -100,4 +100,4 @@ def _evaluate(bin_: bins.Bin, d_0: Array, d_1: Array, t: Array) -> tuple[Array, 
     q = s * (t**2 + u**2) + (d_0 + d_1) * t * u
     y = bin_.y + bin_.height * (s * t**2 + d_0 * t * u) / q
     slope = d_1 * t**2 + 2.0 * s * t * u + d_0 * u**2
-    return y, 2.0 * jnp.log(s) + jnp.log(slope) - 2.0 * jnp.log(q)
+    return y, jnp.log(slope * (s / q) ** 2)
