@@ -27,6 +27,7 @@ class Fixed(NamedTuple):
     units: distrax.Bijector | None  # from those of the flow to those of the target
     data: Any  # a pytree of arrays [N, ...], or None
     fresh_key: Array
+    half: Array  # a number of steps
 
 
 class Report(NamedTuple):
@@ -52,10 +53,9 @@ class NegativeElbo:
         flow: the flow, in units of its own if there are any.
         num_samples: draws a step.
         num_fresh: draws a score.
-        estimator: "total" or "path"; if `None`, "total" for the first `half` of the steps.
-        annealing: the power of the posterior at first, which grows to 1 over the first `half`, or
+        estimator: "total" or "path"; if `None`, "total" for the first half of the steps.
+        annealing: the power of the posterior at first, which grows to 1 over the first half, or
             `None`.
-        half: a number of steps.
         batch_size: rows of data a step.
         mesh: the devices over which draws and rows are spread, or `None`.
     """
@@ -65,7 +65,6 @@ class NegativeElbo:
     num_fresh: int
     estimator: elbo.Estimator | None
     annealing: float | None
-    half: int
     batch_size: int
     mesh: Mesh | None
 
@@ -82,7 +81,7 @@ class NegativeElbo:
         """Returns an estimate from one batch of draws."""
         batch = () if row.rows is None else (jax.tree.map(lambda a: a[row.rows], fixed.data),)
         log_density = _in_units(lambda z: fixed.log_density(z, *batch), fixed.units)
-        powered = self._powered(log_density, row.step)
+        powered = self._powered(log_density, row.step, fixed.half)
 
         def negative_elbo(estimator: elbo.Estimator) -> Array:
             return elbo.negative_elbo(
@@ -97,7 +96,7 @@ class NegativeElbo:
         if self.estimator is not None:
             return negative_elbo(self.estimator)
         return jax.lax.cond(
-            row.step < self.half, lambda: negative_elbo("total"), lambda: negative_elbo("path")
+            row.step < fixed.half, lambda: negative_elbo("total"), lambda: negative_elbo("path")
         )
 
     def score(self, params: Any, fixed: Fixed, mean_loss: Array) -> tuple[Array, Report]:
@@ -115,10 +114,11 @@ class NegativeElbo:
         mean, spread = finite_moments(aux["log_weights"])
         return -mean, Report(spread, self.num_fresh)
 
-    def _powered(self, log_density: LogDensity, step: Array) -> LogDensity:
+    def _powered(self, log_density: LogDensity, step: Array, half: Array) -> LogDensity:
         if self.annealing is None:
             return log_density
-        power = jnp.minimum(1.0, self.annealing + (1.0 - self.annealing) * step / max(self.half, 1))
+        grown = jnp.minimum(1.0, step / jnp.maximum(half, 1))
+        power = self.annealing + (1.0 - self.annealing) * grown
         return lambda x: power * log_density(x)
 
 
