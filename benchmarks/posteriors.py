@@ -28,21 +28,18 @@ import math
 import os
 import pathlib
 import statistics
-import subprocess
-import sys
 from typing import Any
 
 from inference.libraries import LIBRARIES
 from inference.measure import measure
 from inference.targets import PLAIN, TARGETS
+from report import Row, in_fresh_process, print_row
 
 JSON_PATH = pathlib.Path(__file__).parent / "results" / "posteriors-cpu.json"
 PACKAGES = ["hkflows", "flowjax", "numpyro", "jax"]
 QUICK_TARGETS = ["eight-schools-non-centred", "banana"]
 SECONDS = 1800.0  # that one fit may take
 CLOSE = 0.05  # nats: of gaps that differ by less neither is better
-
-Row = dict[str, Any]
 
 COLUMNS = {
     "target": "target",
@@ -67,27 +64,6 @@ FORMATS = {
     "mean_error": "{:.3f}",
     "sd_error": "{:.1%}",
 }
-
-
-def in_fresh_process(library: str, setting: str, target: str, seed: int, quick: bool) -> Row:
-    """Returns the row of one fit, from a process that has compiled nothing before."""
-    arguments = json.dumps([library, setting, target, seed, quick])
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    row: Row = {"target": target, "library": library, "setting": setting, "seed": seed}
-    try:
-        process = subprocess.run(
-            [sys.executable, __file__, "--one", arguments],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        return row | {"seconds": SECONDS, "error": f"took more than {SECONDS:.0f} s"}
-    if process.returncode != 0:
-        last = process.stderr.strip().splitlines()[-1:]
-        return row | {"error": f"exit status {process.returncode}: {' '.join(last)}"}
-    return row | json.loads(process.stdout.splitlines()[-1])
 
 
 def best(rows: list[Row]) -> Row:
@@ -131,11 +107,6 @@ def compare(rows: list[Row]) -> list[Row]:
             }
         )
     return result
-
-
-def print_row(values: list[Any]) -> None:
-    """Prints a row of a Markdown table."""
-    print("| " + " | ".join(map(str, values)) + " |", flush=True)
 
 
 def print_comparison(rows: list[Row]) -> None:
@@ -185,7 +156,11 @@ def main(
     for target in targets:
         for library in libraries:
             settings = list(LIBRARIES[library])[: 1 if first or quick else None]
-            fits = [in_fresh_process(library, name, target, seed, quick) for name in settings]
+            fits = []
+            for setting in settings:
+                row: Row = {"target": target, "library": library, "setting": setting, "seed": seed}
+                arguments = [library, setting, target, seed, quick]
+                fits.append(row | in_fresh_process(__file__, arguments, SECONDS))
             report["fits"] += fits
             report["best"].append(best(fits))
             print_row(cells(report["best"][-1]))

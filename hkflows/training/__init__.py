@@ -1,6 +1,7 @@
 """Fitting flows to posteriors and to data."""
 
-from hkflows.training.density import DensityFit, fit_density
+from hkflows.training.density import fit_density
+from hkflows.training.density_fit import DensityFit
 from hkflows.training.flow import around, default_flow, fit_flow, unmoved
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.low_rank import fit_low_rank_gaussian

@@ -81,11 +81,16 @@ def chunk(
     state: State,
     fixed: Any,
     steps: Array | int,
+    rows: Any = None,
 ) -> tuple[State, Visit]:
-    """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own."""
+    """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own.
+
+    Each step takes a row of `rows`; if there are none, of what the objective has for it.
+    """
     optimizer = _skipping(optimizer)
     key, inputs_key = jax.random.split(state.key)
-    rows = objective.inputs(fixed, inputs_key, state.step + jnp.arange(chunk_steps))
+    if rows is None:
+        rows = objective.inputs(fixed, inputs_key, state.step + jnp.arange(chunk_steps))
 
     def step(index: Array, carry: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
         params, opt_state, losses = carry

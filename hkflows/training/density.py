@@ -1,144 +1,68 @@
 """Fitting a flow to data."""
 
 import dataclasses
+import functools
+import math
 import os
 import time
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
 from hkflows import checks
-from hkflows.distributions import FlowDistribution
-from hkflows.likelihood import negative_log_likelihood
-from hkflows.sharding import check_mesh, place, place_rows, spread
+from hkflows.sharding import check_mesh, place, place_rows
+from hkflows.training.averaging import Averaged, averaging
 from hkflows.training.checkpoints import checkpoint_folder
-from hkflows.training.codec import describable
-from hkflows.training.data import batches
-from hkflows.training.loop import minimise, patience
-from hkflows.training.optimizers import adam_in_rounds
-from hkflows.training.saving import save
-from hkflows.training.snapshot import Callback
-from hkflows.training.tables import table
+from hkflows.training.density_fit import DensityFit
+from hkflows.training.likelihood import Fixed, NegativeLogLikelihood
+from hkflows.training.loop import minimise
+from hkflows.training.optimizers import adam_in_rounds, check_optimizer
+from hkflows.training.rows import (
+    InMemory,
+    MemoryMapped,
+    Pieces,
+    Rows,
+    source_of,
+    take,
+    validation_rows,
+)
+from hkflows.training.snapshot import Callback, Snapshot
+from hkflows.training.standard import Standard, standard_of
 from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
 
-NUM_STEPS = 5000
-BATCH_SIZE = 256
-LEARNING_RATE = 5e-3
-CHUNK_STEPS = 50  # at least so many steps, in whole epochs, between two looks at held-out data
-PATIENCE = 20  # looks at held-out data without a better one
-
-
-@describable
-@dataclasses.dataclass(frozen=True)
-class DensityFit:
-    """A flow fitted to data.
-
-    Attributes:
-        flow: the flow, as `hk.Transformed`.
-        params: its parameters, those with the best held-out likelihood.
-        losses: the mean negative log-likelihood of every step's batch (nats), `[num_steps]`.
-        validation_losses: that of the held-out rows at every evaluation (nats); empty when none
-            were held out.
-        conditional: whether the fit has a context.
-        num_skipped: steps whose gradient was not finite; they changed nothing.
-        stop_reason: why the fit ended.
-        seconds: how long it took, compilation included.
-    """
-
-    flow: hk.Transformed
-    params: Any
-    losses: np.ndarray
-    validation_losses: np.ndarray
-    conditional: bool
-    num_skipped: int
-    stop_reason: str
-    seconds: float
-
-    @property
-    def distribution(self) -> FlowDistribution:
-        """The fitted distribution; for a conditional fit see `condition`."""
-        if self.conditional:
-            raise ValueError("The fit has a `context`; use `fit.condition(context)`.")
-        return self.flow.apply(self.params)
-
-    def condition(self, context: Array) -> FlowDistribution:
-        """Returns the fitted distribution given a context, `[..., C]`."""
-        if not self.conditional or context is None:
-            raise ValueError(
-                f"`context` must be given if and only if the fit has one (conditional: "
-                f"{self.conditional}); got {context!r}."
-            )
-        return self.flow.apply(self.params, context)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the fit to a new or empty folder, from which `hkflows.load_fit` reads it.
-
-        A flow of `hkflows.flows` is described there. One of your own is not, and has to be given
-        to `load_fit`.
-        """
-        save(self, path)
-
-    def summary(self) -> str:
-        """Returns how the fit went as a table."""
-        rows = {"training loss": f"{self.losses[-100:].mean():.4f} nats a row, last 100 steps"}
-        if self.validation_losses.size:
-            rows["validation loss"] = f"{self.validation_losses.min():.4f} nats a row, best"
-        return table(
-            {
-                **rows,
-                "skipped steps": f"{self.num_skipped} of {self.losses.size}",
-                "ended because": self.stop_reason,
-                "seconds": f"{self.seconds:.1f}",
-            }
-        )
-
-
-class _Fixed(NamedTuple):
-    """The data, and the context where there is one: rows to train on and rows held out."""
-
-    train: tuple[Array, ...]
-    held_out: tuple[Array, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class _NegativeLogLikelihood:
-    """The mean negative log-likelihood of rows (nats); scored by the held-out ones."""
-
-    flow: hk.Transformed
-    batch_size: int
-    mesh: Mesh | None
-
-    def inputs(self, fixed: _Fixed, key: Array, steps: Array) -> Array:
-        return batches(key, len(fixed.train[0]), self.batch_size, len(steps))
-
-    def loss(self, params: Any, fixed: _Fixed, indices: Array) -> Array:
-        rows = [spread(array[indices], self.mesh) for array in fixed.train]
-        return self._of_rows(params, *rows)
-
-    def score(self, params: Any, fixed: _Fixed, mean_loss: Array) -> tuple[Array, None]:
-        held_out = fixed.held_out
-        return (self._of_rows(params, *held_out) if len(held_out[0]) else mean_loss), None
-
-    def _of_rows(self, params: Any, y: Array, *context: Array) -> Array:
-        return negative_log_likelihood(self.flow.apply(params, *context), y)
+LEARNING_RATE = 2e-3
+LEAST_BATCH, MOST_BATCH = 32, 256  # rows; between them an eighth of all, as a power of two
+LEAST_STEPS, MOST_STEPS = 1000, 10_000  # between them so many epochs:
+NUM_EPOCHS = 40
+NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
+AVERAGED_STEPS = 100.0
+CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
+PATIENCE = 50  # steps without a better score, and a quarter of those to the best
+NUM_SAMPLE = 1000  # rows to report on if none are held out
 
 
 def fit_density(
     flow: hk.Transformed,
-    data: Array,
+    data: ArrayLike | Iterator,
     *,
     key: Array | int,
-    context: Array | None = None,
+    context: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    validation_data: Any = None,
+    validation_fraction: float = 0.1,
+    standardise: bool = True,
     batch_size: int | None = None,
     num_steps: int | None = None,
     optimizer: optax.GradientTransformation | None = None,
-    validation_fraction: float = 0.1,
     progress: bool = True,
     callback: Callback | None = None,
     checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -147,26 +71,44 @@ def fit_density(
 ) -> DensityFit:
     """Fits a flow to data by maximum likelihood.
 
-    The rows are shuffled on the device, every epoch anew. A fraction of them is held out; the fit
-    keeps the parameters that score them best, and stops when they no longer get better.
+    The flow is trained in units in which the training rows have mean zero, variances of one and no
+    correlations, and is followed by the map to the units of the data, which is not trained. What is
+    kept is an average of the parameters over about 100 steps, with the best likelihood of held-out
+    rows; the fit stops when that no longer gets better. The average starts at the flow's initial
+    parameters, and so do fits to few rows stay near the Gaussian of their mean and covariance.
+
+    Data may be larger than memory. Of a memory-mapped array (`numpy.memmap`, as
+    `numpy.load(path, mmap_mode="r")` gives) each batch is drawn at random. An iterator gives rows
+    in pieces of any number, which are cut into batches and used once, in their order: shuffled
+    already, and again for every epoch. Both are read a chunk of steps ahead.
 
     Args:
         flow: the flow, as `hk.Transformed`.
-        data: `[N, D]`, finite.
+        data: `[N, D]`, finite; or an iterator of such arrays, or of tuples `(data, context)` or
+            `(data, context, weights)`.
         key: a PRNG key, typed or not, or an integer.
-        context: `[N, C]`, or `None`.
-        batch_size: rows a step, by default 256 or as many as there are.
-        num_steps: the most optimiser steps, by default 5,000.
+        context: `[N, C]`, or `None`. It is standardised too, without regard to correlations.
+        weights: `[N]`, how much each row counts, not negative; by default all the same.
+        validation_data: rows to score the fit by, instead of a fraction of `data`: `[M, D]`, or a
+            tuple as above.
+        validation_fraction: the fraction of the rows to hold out, at most 10,000 of them; of an
+            iterator, that of its first 10,000 rows. With 0, or too few rows to hold one out, the
+            fit has fewer steps, does not stop early, and keeps the best likelihood of the training
+            rows.
+        standardise: whether to train in standard units. Set it to false for a flow that knows the
+            units of the data, such as one that ends in `hkflows.box` or `hkflows.standardise`.
+        batch_size: rows a step, by default an eighth of them, between 32 and 256.
+        num_steps: the most optimiser steps; by default 40 epochs (10 without held-out rows), but
+            from 1,000 to 10,000 steps (no fewer than 10 without held-out rows).
         optimizer: an optax gradient transformation; by default Adam with a cosine schedule from
-            5e-3 to zero, gradients clipped to norm 10.
-        validation_fraction: the fraction of the rows to hold out; with 0 the fit does not stop
-            early, and keeps the parameters with the best training loss.
+            2e-3 to zero, gradients clipped to norm 10.
         progress: whether to show a progress bar.
         callback: called with a `training.Snapshot` after every chunk of steps.
         checkpoint_dir: if given, a folder for checkpoints, new or empty; they need the extra
             `checkpoint`. They are written in the background, one every few chunks, and on SIGTERM.
         resume: whether to go on from the last checkpoint in `checkpoint_dir`, if there is one: to
-            the same result, bit for bit, as without a break.
+            the same result, bit for bit, as without a break. An iterator must give the same rows
+            again; those that have been used are left out.
         mesh: if given, rows are spread over its devices, whose number divides the batch size, and
             what is trained is on each; the result is the same. The devices may be of several
             processes, all of which make the same call.
@@ -176,73 +118,118 @@ def fit_density(
         gives the best so far; a second one raises `KeyboardInterrupt`.
 
     Raises:
-        ValueError: if an argument is off, or the data are not finite; or if `checkpoint_dir` holds
-            another fit or what is damaged, in which case nothing in it is changed.
+        ValueError: if an argument is off, the data are not finite or a column of them does not
+            vary; or if `checkpoint_dir` holds another fit or what is damaged, in which case nothing
+            in it is changed.
     """
     start = time.perf_counter()
     check_flow(flow)
     folder = checkpoint_folder(checkpoint_dir, resume)
-    rows = _check_data(data, context)
-    num_rows = len(rows[0])
+    key = checks.prng_key("key", key)
+    init_key, train_key, split_key = jax.random.split(key, 3)
     if not 0.0 <= validation_fraction < 1.0:
         raise ValueError(f"`validation_fraction` must be in [0, 1); got {validation_fraction}.")
-    num_steps = NUM_STEPS if num_steps is None else checks.positive_int("num_steps", num_steps)
-    num_held_out = round(validation_fraction * num_rows)
-    num_train = num_rows - num_held_out
-    if num_train < 1:
-        raise ValueError(f"`data` must leave rows to train on; got {num_rows} rows in all.")
-    size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
-    size = min(size, num_train)
+    source = source_of(
+        data,
+        context,
+        weights,
+        fraction=validation_fraction if validation_data is None else 0.0,
+        rng=np.random.default_rng(np.asarray(jax.random.key_data(split_key))),
+    )
+    held_out = source.held_out
+    if validation_data is not None:
+        held_out = validation_rows(validation_data, source.sample)
+    num_held_out = len(held_out.data)
+    size, num_steps = _plan(source.num_train, num_held_out, batch_size, num_steps)
     mesh = check_mesh(mesh, batch_size=size)
-    steps_per_epoch = num_train // size
+    standard = standard_of(source.sample, standardise=standardise)
+
+    sample = take(source.sample, slice(num_held_out or NUM_SAMPLE))
+    train, feed = None, None
+    if isinstance(source, InMemory):
+        train = place_rows(standard.rows(source.train), mesh)
+    else:
+        feed = functools.partial(_batches, source, standard, size)
+    fixed = Fixed(
+        train=train,
+        sample=place(standard.rows(sample), mesh),
+        held_out=place(standard.rows(held_out), mesh) if num_held_out else None,
+        log_det=place(jnp.asarray(standard.data.log_det, standard.dtype), mesh),
+    )
+
+    one = take(fixed.sample, slice(1))
+    contexts = () if one.context is None else (one.context,)
+    params = initial_params(flow, one.data.shape[1:], init_key, *contexts)
     if optimizer is None:
         optimizer = adam_in_rounds((LEARNING_RATE,), (num_steps,))
-
-    split_key, init_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
-    shuffled = jax.random.permutation(split_key, num_rows)
-    train = tuple(array[shuffled[num_held_out:]] for array in rows)
-    held_out = tuple(array[shuffled[:num_held_out]] for array in rows)
+    num_scored = num_held_out + len(sample.data)
+    chunk_steps = min(max(CHUNK_STEPS, -(-2 * num_scored // size)), num_steps)
     result = minimise(
-        _NegativeLogLikelihood(flow, size, mesh),
-        initial_params(flow, rows[0].shape[1:], init_key, *(array[:1] for array in train[1:])),
-        _Fixed(place_rows(train, mesh), place(held_out, mesh)),
+        NegativeLogLikelihood(flow, size, mesh),
+        Averaged(params, params),
+        fixed,
         key=train_key,
-        optimizer=optimizer,
+        optimizer=averaging(
+            check_optimizer(optimizer), min(AVERAGED_STEPS, max(num_steps / 10, 1))
+        ),
         num_steps=num_steps,
-        chunk_steps=-(-CHUNK_STEPS // steps_per_epoch) * steps_per_epoch,
-        stop=patience(PATIENCE) if num_held_out else None,
+        chunk_steps=chunk_steps,
+        feed=feed,
+        stop=functools.partial(_overfits, chunk_steps) if num_held_out else None,
         progress=progress,
-        callback=callback,
+        callback=callback and functools.partial(_of_mean, callback),
         checkpoint_dir=folder,
         resume=resume,
         mesh=mesh,
     )
     return DensityFit(
-        flow=flow,
-        params=result.params,
+        flow=standard.around(flow),
+        params=result.params.mean,
         losses=result.losses,
         validation_losses=result.scores if num_held_out else np.empty(0),
-        conditional=context is not None,
+        train_log_likelihood=np.nan if result.report is None else -float(result.report),
+        conditional=sample.context is not None,
         num_skipped=result.num_skipped,
         stop_reason=result.stop_reason,
         seconds=time.perf_counter() - start,
     )
 
 
-def _check_data(data: Array, context: Array | None) -> tuple[Array, ...]:
-    """Returns the data, and the context where there is one, as finite floating matrices."""
-    rows: tuple[Array, ...] = ()
-    for name, value in (("data", data), ("context", context)):
-        if value is None and name == "context":
-            continue
-        array = checks.floating(name, value)
-        if array.ndim != 2 or 0 in array.shape:
-            raise ValueError(f"`{name}` must be a matrix of rows; got shape {array.shape}.")
-        checks.all_finite(name, array)
-        rows += (array,)
-    if len({len(array) for array in rows}) > 1:
-        raise ValueError(
-            f"`context` must have a row for each row of `data`; got {len(rows[1])} "
-            f"and {len(rows[0])}."
-        )
-    return rows
+def _plan(
+    num_train: int | None, num_held_out: int, batch_size: int | None, num_steps: int | None
+) -> tuple[int, int]:
+    """Returns the batch size and the number of steps; how many rows there are may be unknown."""
+    if batch_size is not None:
+        size = checks.positive_int("batch_size", batch_size)
+    else:
+        eighth = MOST_BATCH if num_train is None else num_train / 8
+        size = int(np.clip(2 ** round(math.log2(eighth)), LEAST_BATCH, MOST_BATCH))
+    size = size if num_train is None else min(size, num_train)
+    if num_steps is not None:
+        return size, checks.positive_int("num_steps", num_steps)
+    if num_train is None:
+        return size, MOST_STEPS
+    epochs, least = (NUM_EPOCHS, LEAST_STEPS) if num_held_out else (NUM_EPOCHS_UNSEEN, CHUNK_STEPS)
+    return size, int(np.clip(epochs * num_train // size, least, MOST_STEPS))
+
+
+def _batches(
+    source: MemoryMapped | Pieces, standard: Standard, size: int, done: int, steps: int
+) -> Rows:
+    """Returns the batches of some steps, `[steps, size, ...]`, or of fewer at the end."""
+    rows = source.read(done * size, steps * size)
+    whole = len(rows.data) // size
+    rows = standard.rows(take(rows, slice(whole * size)))
+    return jax.tree.map(lambda array: array.reshape(whole, size, *array.shape[1:]), rows)
+
+
+def _overfits(chunk_steps: int, done: int, scores: np.ndarray, report: Any) -> str | None:
+    """Stops when there has been no better score for long."""
+    best = chunk_steps * (int(np.argmin(scores)) + 1)
+    if done - best < PATIENCE + best / 4:
+        return None
+    return f"no better likelihood of the held-out rows since step {best}, of {done}"
+
+
+def _of_mean(callback: Callback, snapshot: Snapshot) -> None:
+    callback(dataclasses.replace(snapshot, params=snapshot.params.mean))

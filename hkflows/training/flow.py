@@ -61,19 +61,32 @@ def default_flow(event_size: int) -> hk.Transformed:
 
 
 @preset
-def around(flow: hk.Transformed, gaussian: FlowDistribution) -> hk.Transformed:
+def around(
+    flow: hk.Transformed, gaussian: FlowDistribution, of_context: FlowDistribution | None = None
+) -> hk.Transformed:
     """Returns the flow followed by the affine map of a Gaussian, which is not trained.
 
     Args:
         flow: a flow that starts as the identity, or close to it.
         gaussian: such as `fit_gaussian` gives.
+        of_context: if given, the Gaussian by whose affine map the flow's contexts become those of
+            the result.
     """
 
-    def apply(params: Any) -> FlowDistribution:
-        q = flow.apply(params)
+    def inner(context: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Returns the contexts of the flow."""
+        if of_context is None:
+            return context
+        return tuple(None if c is None else of_context.bijector.inverse(c) for c in context)
+
+    def init(key: Array, *context: Any) -> Any:
+        return flow.init(key, *inner(context))
+
+    def apply(params: Any, *context: Any) -> FlowDistribution:
+        q = flow.apply(params, *inner(context))
         return FlowDistribution(q.base, Chain([q.bijector, gaussian.bijector]))
 
-    return hk.Transformed(flow.init, apply)
+    return hk.Transformed(init, apply)
 
 
 @preset

@@ -19,12 +19,16 @@ from hkflows.training import digests
 from hkflows.training.arrays import raw
 from hkflows.training.checkpoints import Checkpoints
 from hkflows.training.chunk import Objective, Params, Visit, chunk, first
+from hkflows.training.optimizers import check_optimizer
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback, Snapshot
 
 Array = jax.Array
 # Maps the number of steps done, the scores so far and the last report to why to stop, or `None`.
 StopRule = Callable[[int, np.ndarray, Any], str | None]
+# Maps the number of steps done and that wanted to the input of as many steps, or of fewer if there
+# are no more, in arrays on the host.
+Feed = Callable[[int, int], Any]
 
 # So many non-finite steps in a row, at the end of a chunk, end a fit; each of them leaves the
 # parameters as they were.
@@ -63,6 +67,7 @@ def minimise(
     optimizer: optax.GradientTransformation,
     num_steps: int,
     chunk_steps: int,
+    feed: Feed | None = None,
     stop: StopRule | None = None,
     progress: bool = False,
     callback: Callback | None = None,
@@ -83,6 +88,8 @@ def minimise(
         optimizer: an optax gradient transformation.
         num_steps: the number of steps.
         chunk_steps: steps between two visits of the host.
+        feed: if given, what gives the steps their input, in place of the objective. It is asked for
+            that of the next chunk while the device is at work on one.
         stop: if given, asked on the host after every chunk.
         progress: whether to show a progress bar.
         callback: called on the host after every chunk.
@@ -93,21 +100,28 @@ def minimise(
     Raises:
         ValueError: if `checkpoint_dir` has been used for anything else, or is damaged.
     """
-    if not callable(getattr(optimizer, "init", None)):
-        raise ValueError(
-            f"`optimizer` must be an optax gradient transformation; got {optimizer!r}."
-        )
+    check_optimizer(optimizer)
     if checkpoint_dir is not None and jax.process_count() > 1:
         raise ValueError(
             "`checkpoint_dir` must not be given to one of several processes; got "
             f"{str(checkpoint_dir)!r} and {jax.process_count()} processes."
         )
+
+    def ahead(done: int) -> tuple[int, Any]:
+        """Returns the length of the next chunk, and what its steps are fed with."""
+        steps = min(chunk_steps, num_steps - done)
+        if feed is None or steps == 0:
+            return steps, None
+        rows = feed(done, steps)
+        return len(jax.tree.leaves(rows)[0]), place(_padded(rows, chunk_steps), mesh)
+
     state = place(first(optimizer, params, key), mesh)
     visits: list[Visit] = []
     done = 0
+    steps, rows = ahead(done)
     checkpoints = None
     if checkpoint_dir is not None:
-        lowered = chunk.lower(objective, optimizer, chunk_steps, mesh, state, fixed, chunk_steps)
+        lowered = chunk.lower(objective, optimizer, chunk_steps, mesh, state, fixed, steps, rows)
         problem = digests.problem(
             type(objective).__name__,
             lowered,
@@ -120,6 +134,7 @@ def minimise(
             template = state, lowered.out_info[1]
             state, visits = checkpoints.restore(*template, num_visits=-(-done // chunk_steps))
             state = place(state, mesh)
+            steps, rows = ahead(done)
 
     interrupted = False
     with (
@@ -129,12 +144,15 @@ def minimise(
         tqdm(total=num_steps, initial=done, disable=not progress, unit="step") as bar,
     ):
         while (stop_reason := _why_stop(done, num_steps, visits, stop, interrupted)) is None:
-            steps = min(chunk_steps, num_steps - done)
-            state, told = chunk(objective, optimizer, chunk_steps, mesh, state, fixed, steps)
+            if steps == 0:
+                stop_reason = f"the data came to their end, after {done} steps"
+                break
+            state, told = chunk(objective, optimizer, chunk_steps, mesh, state, fixed, steps, rows)
+            done += steps
+            steps, rows = ahead(done)
             due = checkpoints if checkpoints and checkpoints.is_due() else None
             visit, saved = jax.device_get((told, raw(state) if due else None))
             visits.append(visit)
-            done += steps
             if due:
                 due.save(done, saved, visits)
             bar.set_postfix(
@@ -143,7 +161,7 @@ def minimise(
                 skipped=int(visit.num_skipped),
                 refresh=False,
             )
-            bar.update(steps)
+            bar.update(done - bar.n)
             if callback is not None:
                 try:
                     callback(_snapshot(done, visit, fetch(state.params, mesh)))
@@ -190,6 +208,11 @@ def _why_stop(
     if done == num_steps:
         return f"all {num_steps} steps done"
     return f"interrupted after {done} steps" if interrupted else None
+
+
+def _padded(rows: Any, length: int) -> Any:
+    """Returns arrays of one length, the end of which may be anything."""
+    return jax.tree.map(lambda array: np.resize(array, (length, *array.shape[1:])), rows)
 
 
 def _scores(visits: list[Visit]) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""The optimizer of the fits."""
+"""The optimizers of the fits."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import optax
@@ -21,3 +22,12 @@ def adam_in_rounds(
     rounds = [optax.cosine_decay_schedule(*pair) for pair in zip(rates, lengths, strict=True)]
     schedule = optax.join_schedules(rounds, np.cumsum(lengths)[:-1].tolist())
     return optax.chain(optax.clip_by_global_norm(10.0), optax.adam(schedule))
+
+
+def check_optimizer(optimizer: Any) -> optax.GradientTransformation:
+    """Returns the optimizer if it is one, or raises `ValueError`."""
+    if not callable(getattr(optimizer, "init", None)):
+        raise ValueError(
+            f"`optimizer` must be an optax gradient transformation; got {optimizer!r}."
+        )
+    return optimizer

@@ -1,0 +1,113 @@
+"""What a fit to data leaves."""
+
+import dataclasses
+import os
+from typing import Any
+
+import haiku as hk
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from hkflows.compilation import quick_jit
+from hkflows.distributions import FlowDistribution
+from hkflows.streams import stream_rows
+from hkflows.training.codec import describable
+from hkflows.training.saving import save
+from hkflows.training.tables import table
+
+Array = jax.Array
+
+
+@describable
+@dataclasses.dataclass(frozen=True)
+class DensityFit:
+    """A flow fitted to data.
+
+    All likelihoods are in the units of the data.
+
+    Attributes:
+        flow: the flow with the map to the units of the data, as `hk.Transformed`.
+        params: its parameters, those with the best held-out likelihood.
+        losses: the mean negative log-likelihood of every step's batch (nats), `[num_steps]`.
+        validation_losses: that of the held-out rows at every evaluation (nats); empty when none
+            were held out.
+        train_log_likelihood: the mean log-likelihood of training rows under `params` (nats): of as
+            many as were held out, or up to 1,000.
+        conditional: whether the fit has a context.
+        num_skipped: steps whose gradient was not finite; they changed nothing.
+        stop_reason: why the fit ended.
+        seconds: how long it took, compilation included.
+    """
+
+    flow: hk.Transformed
+    params: Any
+    losses: np.ndarray
+    validation_losses: np.ndarray
+    train_log_likelihood: float
+    conditional: bool
+    num_skipped: int
+    stop_reason: str
+    seconds: float
+
+    @property
+    def validation_log_likelihood(self) -> float | None:
+        """The mean log-likelihood of the held-out rows under `params` (nats), if there were any."""
+        return -float(self.validation_losses.min()) if self.validation_losses.size else None
+
+    @property
+    def distribution(self) -> FlowDistribution:
+        """The fitted distribution; for a conditional fit see `condition`."""
+        if self.conditional:
+            raise ValueError("The fit has a `context`; use `fit.condition(context)`.")
+        return self.flow.apply(self.params)
+
+    def condition(self, context: ArrayLike) -> FlowDistribution:
+        """Returns the fitted distribution given a context, `[..., C]`."""
+        if not self.conditional or context is None:
+            raise ValueError(
+                f"`context` must be given if and only if the fit has one (conditional: "
+                f"{self.conditional}); got {context!r}."
+            )
+        return self.flow.apply(self.params, context)
+
+    def log_likelihood(self, data: ArrayLike, context: ArrayLike | None = None) -> np.ndarray:
+        """Returns the log-likelihood of each row (nats), `[N]`, such as of test data.
+
+        Rows are gone through 10,000 at a time.
+
+        Args:
+            data: `[N, D]`, which may be a memory-mapped array.
+            context: `[N, C]`, for a conditional fit.
+        """
+        if self.conditional or context is not None:
+            return stream_rows(lambda y, c: _log_prob(self.condition(c), y), data, context)
+        q = self.distribution
+        return stream_rows(lambda y: _log_prob(q, y), data)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the fit to a new or empty folder, from which `hkflows.load_fit` reads it.
+
+        A flow of `hkflows.flows` is described there. One of your own is not, and has to be given
+        to `load_fit`.
+        """
+        save(self, path)
+
+    def summary(self) -> str:
+        """Returns how the fit went as a table."""
+        rows = {"training rows": f"{self.train_log_likelihood:.4f} nats a row"}
+        if self.validation_log_likelihood is not None:
+            rows["held-out rows"] = f"{self.validation_log_likelihood:.4f} nats a row"
+        return table(
+            {
+                **{f"log-likelihood, {name}": value for name, value in rows.items()},
+                "skipped steps": f"{self.num_skipped} of {self.losses.size}",
+                "ended because": self.stop_reason,
+                "seconds": f"{self.seconds:.1f}",
+            }
+        )
+
+
+@quick_jit
+def _log_prob(q: FlowDistribution, y: Array) -> Array:
+    return q.log_prob(y)

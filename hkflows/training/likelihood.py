@@ -1,0 +1,70 @@
+"""The objective of a flow's fit to data."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from hkflows.likelihood import negative_log_likelihood
+from hkflows.sharding import spread
+from hkflows.training.averaging import Averaged
+from hkflows.training.data import batches
+from hkflows.training.rows import Rows
+
+Array = jax.Array
+
+
+class Fixed(NamedTuple):
+    """The arrays of the objective: rows in units of the flow, with weights of mean one."""
+
+    train: Rows | None  # if they are all on the device
+    sample: Rows  # of the rows to train on
+    held_out: Rows | None
+    log_det: Array  # of the map to the units of the data
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativeLogLikelihood:
+    """The mean negative log-likelihood of rows, in units of the data (nats).
+
+    It scores the mean of the parameters by the held-out rows, or the sample if there are none, and
+    reports what the sample gives.
+
+    Attributes:
+        flow: the flow.
+        batch_size: rows a step.
+        mesh: the devices over which rows are spread, or `None`.
+    """
+
+    flow: hk.Transformed
+    batch_size: int
+    mesh: Mesh | None
+
+    def inputs(self, fixed: Fixed, key: Array, steps: Array) -> Array:
+        """Returns the row numbers of each step."""
+        num_rows = len(jax.tree.leaves(fixed.train)[0])
+        return batches(key, num_rows, self.batch_size, len(steps))
+
+    def loss(self, params: Averaged, fixed: Fixed, row: Array | Rows) -> Array:
+        """Returns that of a batch, given as rows or by their numbers."""
+        if not isinstance(row, Rows):
+            row = jax.tree.map(lambda array: array[row], fixed.train)
+        return fixed.log_det + self._of_rows(params.now, spread(row, self.mesh))
+
+    def score(self, params: Averaged, fixed: Fixed, mean_loss: Array) -> tuple[Array, Array]:
+        """Returns that of the held-out rows and that of the sample."""
+        of_sample = fixed.log_det + self._of_all(params.mean, fixed.sample)
+        if fixed.held_out is None:
+            return of_sample, of_sample
+        return fixed.log_det + self._of_all(params.mean, fixed.held_out), of_sample
+
+    def _of_all(self, params: Any, rows: Rows) -> Array:
+        return self._of_rows(params, rows._replace(weights=rows.weights / jnp.mean(rows.weights)))
+
+    def _of_rows(self, params: Any, rows: Rows) -> Array:
+        context = () if rows.context is None else (rows.context,)
+        q = self.flow.apply(params, *context)
+        return negative_log_likelihood(q, rows.data, weights=rows.weights)

@@ -1,0 +1,64 @@
+"""A flow in units of its own, and rows in these."""
+
+import dataclasses
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hkflows.streams import stream_rows
+from hkflows.training.flow import around
+from hkflows.training.rows import Rows
+from hkflows.training.units import Units, same_units, units_of_context, units_of_data
+
+
+@dataclasses.dataclass(frozen=True)
+class Standard:
+    """The units in which a flow sees data and contexts.
+
+    Attributes:
+        data: from those of the flow to those of the data.
+        context: from those of the flow to those of the context, or `None`.
+        mean_weight: of rows.
+        dtype: of what the flow sees.
+    """
+
+    data: Units
+    context: Units | None
+    mean_weight: float
+    dtype: np.dtype
+
+    def rows(self, rows: Rows) -> Rows:
+        """Returns rows in units of the flow, with weights of mean one."""
+        return Rows(
+            self._convert(self.data, rows.data),
+            None if self.context is None else self._convert(self.context, rows.context),
+            (rows.weights / self.mean_weight).astype(self.dtype),
+        )
+
+    def around(self, flow: hk.Transformed) -> hk.Transformed:
+        """Returns the flow in units of the data, from a context in its units."""
+        of_context = None if self.context is None else self.context.gaussian
+        return around(flow, self.data.gaussian, of_context)
+
+    def _convert(self, units: Units, array: np.ndarray) -> np.ndarray:
+        return stream_rows(lambda rows: units.standardise(rows).astype(self.dtype), array)
+
+
+def standard_of(sample: Rows, *, standardise: bool) -> Standard:
+    """Returns the units of rows.
+
+    Args:
+        sample: some of the rows.
+        standardise: whether the units are to differ from those of the rows.
+    """
+    dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(sample.data.dtype, jnp.float32))
+    mean_weight = float(np.mean(sample.weights, dtype=np.float64))
+    if standardise:
+        data = units_of_data(sample.data, sample.weights)
+        context = None if sample.context is None else units_of_context(sample.context)
+    else:
+        data = same_units(sample.data.shape[1])
+        context = None if sample.context is None else same_units(sample.context.shape[1])
+    return Standard(data, context, mean_weight, dtype)
