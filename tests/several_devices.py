@@ -33,7 +33,7 @@ def losses(mesh: jax.sharding.Mesh | None) -> np.ndarray:
 
 def main() -> None:
     mesh = jax.make_mesh((8,), ("devices",))
-    q = hkf.distributions.standard_normal(2)
+    q = hkf.standard_normal(2)
     _, aux = jax.jit(
         lambda key: hkf.elbo.negative_elbo(q, q.log_prob, seed=key, num_samples=16, mesh=mesh)
     )(jax.random.key(0))

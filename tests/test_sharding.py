@@ -11,7 +11,6 @@ import jax
 import pytest
 
 import hkflows as hkf
-from hkflows.distributions import standard_normal
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -39,7 +38,7 @@ def test_two_processes_have_the_losses_of_one_device():
 
 def test_what_cannot_be_spread_is_an_error():
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("devices",))
-    q = standard_normal(2)
+    q = hkf.standard_normal(2)
     settings = {"seed": 0, "num_samples": 4}
     with pytest.raises(ValueError, match=r"`mesh` must be a `jax.sharding.Mesh`"):
         hkf.elbo.negative_elbo(q, q.log_prob, mesh=8, **settings)
