@@ -31,7 +31,9 @@ format: install
 
 bench: install
 	$(BIN)/python benchmarks/sequential.py
+	$(BIN)/python benchmarks/splines.py
 	$(BIN)/python benchmarks/posteriors.py --targets plain --first
+	$(BIN)/python benchmarks/density.py
 
 docs: install
 	$(BIN)/mkdocs build --strict
