@@ -100,6 +100,8 @@ def test_the_public_names_of_the_contract():
     names = (
         "IAF MAF MADE MLP Coupling Elementwise RQS Permutation Chain FlowDistribution Target "
         "standard_normal Affine Additive RationalQuadratic fit_posterior fit_density flows.iaf "
+        "LinearRational PiecewiseLinear CircularRationalQuadratic SinhArcsinh LeakyReLU "
+        "DeepSigmoidal "
         "flows.mean_field flows.gaussian flows.nice flows.realnvp flows.maf flows.nsf "
         "flows.planar flows.radial flows.sylvester flows.bnaf flows.ffjord "
         "TriangularAffine LUAffine Householder GivensRotations Rotation ActNorm Planar Radial "

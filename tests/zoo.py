@@ -23,6 +23,7 @@ SOMEWHERE = {
     "linear_rational": hkf.LinearRational(num_bins=4, bound=3.0),
     "piecewise_linear": hkf.PiecewiseLinear(num_bins=4, bound=3.0),
     "sinh_arcsinh": hkf.SinhArcsinh(),
+    "leaky_relu": hkf.LeakyReLU(),
     "deep_sigmoidal": hkf.DeepSigmoidal(num_units=3),
     "circular": hkf.CircularRationalQuadratic(num_bins=4),
 }
@@ -111,6 +112,7 @@ MIXERS = {
             hkf.Elementwise(D, SOMEWHERE["linear_rational"]),
             hkf.Elementwise(D, SOMEWHERE["piecewise_linear"]),
             hkf.Elementwise(D, SOMEWHERE["sinh_arcsinh"]),
+            hkf.Elementwise(D, SOMEWHERE["leaky_relu"]),
             hkf.IAF(hkf.MADE(D, [8]), SOMEWHERE["deep_sigmoidal"]),
         ]
     ),

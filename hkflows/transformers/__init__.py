@@ -5,6 +5,7 @@ from hkflows.transformers.base import Inverted, Transformer, check_transformer
 from hkflows.transformers.block import Block
 from hkflows.transformers.circular import CircularRationalQuadratic
 from hkflows.transformers.deep_sigmoidal import DeepSigmoidal
+from hkflows.transformers.leaky_relu import LeakyReLU
 from hkflows.transformers.linear_rational import LinearRational
 from hkflows.transformers.piecewise_linear import PiecewiseLinear
 from hkflows.transformers.rational_quadratic import RationalQuadratic
@@ -17,6 +18,7 @@ __all__ = [
     "CircularRationalQuadratic",
     "DeepSigmoidal",
     "Inverted",
+    "LeakyReLU",
     "LinearRational",
     "PiecewiseLinear",
     "RationalQuadratic",
