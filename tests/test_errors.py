@@ -89,7 +89,7 @@ BUILDS = {
     "low": lambda: hkf.supports.interval(1.0, 0.0),
     "flow": lambda: hkf.fit_posterior(TARGET, key=0, flow=hkf.flows.iaf(3)),
     "flow ": lambda: hkf.fit_density(hkf.flows.nsf, DATA, key=0),
-    "flow  ": lambda: hkf.fit_density(hkf.flows.nsf(3), DATA, key=0),
+    "flow  ": lambda: hkf.fit_density(hkf.flows.nsf(3), DATA, key=0, standardise=False),
     "key": lambda: hkf.fit_posterior(TARGET, key="zero"),
     "num_steps": lambda: hkf.fit_posterior(TARGET, key=0, num_steps=0),
     "data": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA.at[0, 0].set(jnp.nan), key=0),
