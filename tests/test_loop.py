@@ -79,7 +79,7 @@ def test_buffers_are_given_away_and_results_are_not():
     snapshots = []
     key = jax.random.key(3)
     state = chunk.first(OPTIMIZER, params, key)
-    chunk.chunk(Parabola(), OPTIMIZER, 50, state, None, 50)
+    chunk.chunk(Parabola(), OPTIMIZER, 50, None, state, None, 50)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
     result = loop.minimise(
         Parabola(),
