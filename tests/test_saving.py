@@ -22,7 +22,7 @@ def density_fit(flow, conditional=False):
     params = flow.init(KEY, *([jnp.ones((1, 2))] if conditional else []))
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)
     losses = np.asarray([2.0, np.nan, 1.0])
-    return hkf.DensityFit(flow, params, losses, np.empty(0), conditional, 1, "tired", 0.5)
+    return hkf.DensityFit(flow, params, losses, np.empty(0), -1.0, conditional, 1, "tired", 0.5)
 
 
 def posterior_fit(flow, params, target):
