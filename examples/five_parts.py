@@ -105,7 +105,15 @@ def main(
     """
     contexts = np.random.default_rng(seed).normal(size=(num_rows + 5000, CONTEXT_SIZE))
     y = simulate(contexts, seed + 1)
-    fit = hkf.fit_density(flow, y[5000:], context=contexts[5000:], key=seed, num_steps=num_steps)
+    # The flow begins at the box of the data itself.
+    fit = hkf.fit_density(
+        flow,
+        y[5000:],
+        context=contexts[5000:],
+        key=seed,
+        num_steps=num_steps,
+        standardise=False,
+    )
 
     unseen, unseen_contexts = y[:5000], contexts[:5000]
     q = fit.condition(unseen_contexts)

@@ -1,4 +1,5 @@
 import contextlib
+import signal
 
 import jax
 import pytest
@@ -31,3 +32,11 @@ def compiled(caplog):
 def x64():
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C interrupts, also where the shell that started the tests had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

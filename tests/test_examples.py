@@ -236,7 +236,7 @@ def test_iris(tmp_path):
     for numbers in result.values():
         assert fell(numbers["losses"])
         assert numbers["log_likelihood"] > standard_normal + 2.0
-        assert numbers["accuracy"] > 0.9
+        assert numbers["accuracy"] > 0.75  # of a short fit; a third by chance
     assert figure.stat().st_size > 0
 
 
