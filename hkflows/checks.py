@@ -50,6 +50,19 @@ def finite_float(name: str, value: Any) -> float:
     return float(value)
 
 
+def matmul_dtype(value: Any) -> jnp.dtype | None:
+    """Returns a floating dtype, or `None` for none; anything else raises `ValueError`."""
+    if value is None:
+        return None
+    try:
+        dtype = jnp.dtype(value)
+    except TypeError:
+        dtype = None
+    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"`matmul_dtype` must be a floating dtype or None; got {value!r}.")
+    return dtype
+
+
 def box(low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns the ends of a box as finite arrays of one shape, or raises `ValueError`."""
     ends = [np.asarray(concrete(*end), np.float64) for end in (("low", low), ("high", high))]

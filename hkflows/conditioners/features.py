@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 import haiku as hk
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from hkflows import checks
 from hkflows.conditioners import weights
 from hkflows.conditioners.traced import Traced, VectorFunction, trace
+from hkflows.kernels.products import matmul
 
 Array = jax.Array
 
@@ -20,6 +22,8 @@ class MLP(hk.Module):
     Args:
         hidden_sizes: the widths of its layers; each is followed by the activation.
         activation: the function after each layer.
+        matmul_dtype: as for `MADE`. The features are then of that dtype, and the last layer of what
+            they are handed to multiplies in it too.
         name: the Haiku name of the module.
     """
 
@@ -28,18 +32,21 @@ class MLP(hk.Module):
         hidden_sizes: Sequence[int],
         *,
         activation: Callable[[Array], Array] = jax.nn.relu,
+        matmul_dtype: DTypeLike | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
         self.hidden_sizes = checks.positive_ints("hidden_sizes", hidden_sizes)
         self.activation = activation
+        self.matmul_dtype = checks.matmul_dtype(matmul_dtype)
 
     def __call__(self, z: Array) -> Array:
         """Returns the features, `[..., H]`, of `z`, `[..., D_in]`."""
         for index, width in enumerate(self.hidden_sizes):
             weight = weights.scaled_weight(f"w_{index}", (z.shape[-1], width))
-            z = self.activation(z @ weight + weights.zero_bias(f"b_{index}", (width,)))
-        return z
+            z = matmul(z, weight, self.matmul_dtype)
+            z = self.activation(z + weights.zero_bias(f"b_{index}", (width,)))
+        return z if self.matmul_dtype is None else z.astype(self.matmul_dtype)
 
 
 @jax.tree_util.register_dataclass
@@ -59,7 +66,11 @@ class ReadoutNetwork:
 
     def __call__(self, z: Array) -> Array:
         """Returns the transformer parameters `[..., D_out, P]` at `z`, shape `[..., D_in]`."""
-        return jnp.tensordot(self.features(z), self.weight, axes=1) + self.bias
+        features = self.features(z)
+        low_precision = features.dtype if jnp.finfo(features.dtype).bits < 32 else None
+        size, *shape = self.weight.shape
+        params = matmul(features, self.weight.reshape(size, -1), low_precision)
+        return params.reshape(*params.shape[:-1], *shape) + self.bias
 
 
 class _Readout(hk.Module):

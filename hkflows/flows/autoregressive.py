@@ -1,12 +1,13 @@
 """Autoregressive flows."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import distrax
 import haiku as hk
 import jax
+from jax.typing import DTypeLike
 
 from hkflows import checks
 from hkflows.bijectors import IAF, MAF
@@ -27,6 +28,7 @@ def iaf(
     hidden_sizes: Sequence[int] = (64, 64),
     transformer: Transformer = Affine(),  # noqa: B008
     activation: Activation = jax.nn.relu,
+    matmul_dtype: DTypeLike | None = None,
     context_network: ContextNetwork | None = None,
 ) -> hk.Transformed:
     """Returns inverse autoregressive layers of alternating order (Kingma et al. 2016).
@@ -39,14 +41,16 @@ def iaf(
         hidden_sizes: hidden widths of each `MADE`.
         transformer: the scalar map.
         activation: the function between the layers of each `MADE`.
+        matmul_dtype: as for `MADE`.
         context_network: see `hkflows.flows`.
 
     References:
         arXiv:1606.04934.
     """
-    return autoregressive(
-        IAF, event_size, transformer, num_layers, hidden_sizes, activation, context_network
+    network = functools.partial(
+        MADE, event_size, hidden_sizes, activation=activation, matmul_dtype=matmul_dtype
     )
+    return autoregressive(IAF, event_size, transformer, num_layers, network, context_network)
 
 
 @preset
@@ -57,6 +61,7 @@ def maf(
     hidden_sizes: Sequence[int] = (64, 64),
     transformer: Transformer = Affine(),  # noqa: B008
     activation: Activation = jax.nn.relu,
+    matmul_dtype: DTypeLike | None = None,
     context_network: ContextNetwork | None = None,
 ) -> hk.Transformed:
     """Returns masked autoregressive layers of alternating order (Papamakarios et al. 2017).
@@ -69,14 +74,16 @@ def maf(
         hidden_sizes: hidden widths of each `MADE`.
         transformer: the scalar map.
         activation: the function between the layers of each `MADE`.
+        matmul_dtype: as for `MADE`.
         context_network: see `hkflows.flows`.
 
     References:
         arXiv:1705.07057.
     """
-    return autoregressive(
-        MAF, event_size, transformer, num_layers, hidden_sizes, activation, context_network
+    network = functools.partial(
+        MADE, event_size, hidden_sizes, activation=activation, matmul_dtype=matmul_dtype
     )
+    return autoregressive(MAF, event_size, transformer, num_layers, network, context_network)
 
 
 def autoregressive(
@@ -84,16 +91,14 @@ def autoregressive(
     event_size: int,
     transformer: Transformer,
     num_layers: int,
-    hidden_sizes: Sequence[int],
-    activation: Activation,
+    network: Callable[..., MADE],
     context_network: ContextNetwork | None,
 ) -> hk.Transformed:
-    """Returns layers of a kind, their orders alternating."""
+    """Returns layers of a kind, their networks, each made by `network(order=...)`, alternating."""
     checks.positive_int("num_layers", num_layers)
 
     def layer(order: Order, context: Array | None) -> distrax.Bijector:
-        network = MADE(event_size, hidden_sizes, order=order, activation=activation)
-        return arrangement(network, transformer, context=context)
+        return arrangement(network(order=order), transformer, context=context)
 
     kinds = [functools.partial(layer, "natural"), functools.partial(layer, "reverse")]
     return stack(event_size, functools.partial(take_turns, kinds, num_layers), context_network)

@@ -1,12 +1,13 @@
 """Flows of couplings."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import distrax
 import haiku as hk
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from hkflows import checks
 from hkflows.bijectors import Chain, Coupling, Elementwise, Permutation
@@ -27,6 +28,7 @@ def nice(
     num_layers: int = 4,
     hidden_sizes: Sequence[int] = (64, 64),
     activation: Activation = jax.nn.relu,
+    matmul_dtype: DTypeLike | None = None,
     context_network: ContextNetwork | None = None,
 ) -> hk.Transformed:
     """Returns additive couplings of alternating halves (Dinh et al. 2015, arXiv:1410.8516).
@@ -38,9 +40,11 @@ def nice(
         num_layers: the number of couplings.
         hidden_sizes: hidden widths of each conditioner.
         activation: the function between their layers.
+        matmul_dtype: as for `MLP`.
         context_network: see `hkflows.flows`.
     """
-    return couplings(event_size, Additive(), num_layers, hidden_sizes, activation, context_network)
+    network = functools.partial(MLP, hidden_sizes, activation=activation, matmul_dtype=matmul_dtype)
+    return couplings(event_size, Additive(), num_layers, network, context_network)
 
 
 @preset
@@ -50,6 +54,7 @@ def realnvp(
     num_layers: int = 6,
     hidden_sizes: Sequence[int] = (64, 64),
     activation: Activation = jax.nn.relu,
+    matmul_dtype: DTypeLike | None = None,
     context_network: ContextNetwork | None = None,
 ) -> hk.Transformed:
     """Returns affine couplings of alternating halves (Dinh et al. 2017, arXiv:1605.08803).
@@ -61,17 +66,18 @@ def realnvp(
         num_layers: the number of couplings.
         hidden_sizes: hidden widths of each conditioner.
         activation: the function between their layers.
+        matmul_dtype: as for `MLP`.
         context_network: see `hkflows.flows`.
     """
-    return couplings(event_size, Affine(), num_layers, hidden_sizes, activation, context_network)
+    network = functools.partial(MLP, hidden_sizes, activation=activation, matmul_dtype=matmul_dtype)
+    return couplings(event_size, Affine(), num_layers, network, context_network)
 
 
 def couplings(
     event_size: int,
     transformer: Transformer,
     num_layers: int,
-    hidden_sizes: Sequence[int],
-    activation: Activation,
+    network: Callable[[], MLP],
     context_network: ContextNetwork | None,
 ) -> hk.Transformed:
     """Returns couplings of alternating halves, the dimensions shuffled before each."""
@@ -79,7 +85,7 @@ def couplings(
 
     def layer(seed: int, context: Array | None) -> distrax.Bijector:
         coupling = Coupling(
-            MLP(hidden_sizes, activation=activation),
+            network(),
             transformer,
             mask=np.arange(event_size) < event_size // 2,
             context=context,

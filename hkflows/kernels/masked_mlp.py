@@ -6,6 +6,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from hkflows.kernels import products
+
 Array = jax.Array
 
 
@@ -27,6 +29,7 @@ class MaskedMLP:
         conditional: whether a context is part of the first bias.
         activation: the function between the layers.
         residual: whether each hidden layer after the first adds to its input.
+        matmul_dtype: what the factors of the matrix products are rounded to, or `None`.
     """
 
     weights: tuple[Array, ...]
@@ -36,6 +39,7 @@ class MaskedMLP:
     conditional: bool = dataclasses.field(metadata={"static": True})
     activation: Callable[[Array], Array] = dataclasses.field(metadata={"static": True})
     residual: bool = dataclasses.field(metadata={"static": True})
+    matmul_dtype: jnp.dtype | None = dataclasses.field(default=None, metadata={"static": True})
 
     @property
     def event_size(self) -> int:
@@ -61,19 +65,26 @@ class MaskedMLP:
         layers: tuple[Array, ...] = ()
         for index, (weight, bias) in enumerate(zip(self.weights[:-1], self.biases, strict=False)):
             if index == 0:
-                z = u @ weight + bias
+                z = self._matmul(u, weight) + bias
             else:
                 skip = z if self.residual else 0
-                z = skip + self.activation(z) @ weight + bias
+                z = skip + self._matmul(self.activation(z), weight) + bias
             layers += (z,)
         return layers
 
     def readout(self, u: Array, hidden: tuple[Array, ...]) -> Array:
         """Returns the transformer parameters `[..., D, P]`, given the hidden layers at `u`."""
         last = self.activation(hidden[-1]) if hidden else u
-        params = last @ self.weights[-1] + self.biases[-1]
+        params = self._matmul(last, self.weights[-1]) + self.biases[-1]
         return params.reshape(*params.shape[:-1], self.event_size, self.num_params)
 
     def __call__(self, u: Array) -> Array:
         """Returns the transformer parameters `[..., D, P]` at `u`, shape `[..., D]`."""
         return self.readout(u, self.hidden(u))
+
+    def rounded(self, factor: Array) -> Array:
+        """Returns a factor of a matrix product as it enters there, in its own dtype."""
+        return products.rounded(factor, self.matmul_dtype)
+
+    def _matmul(self, x: Array, weight: Array) -> Array:
+        return products.matmul(x, weight, self.matmul_dtype)

@@ -31,11 +31,11 @@ def invert(tau: Any, network: MaskedMLP, v: Array) -> tuple[Array, Array]:
 
     def unit(z: Array, skip: Array | float, _: Array) -> tuple[Array, Array]:
         z = z + skip
-        return network.activation(z), z
+        return network.rounded(network.activation(z)), z
 
     def solve(v: Array, params: Array) -> tuple[tuple[Array, Array], Array]:
         u, log_slope = tau.inverse(v, params.T)
-        return (u, log_slope), u[None]
+        return (u, log_slope), network.rounded(u)[None]
 
     gates = [jnp.zeros((len(bias), 1), v.dtype) for bias in biases[:-1]]
     rows = _degrees_first(network, v)
@@ -154,7 +154,7 @@ def _without_constants(
     """
     D, P = network.event_size, network.num_params
     order = np.asarray(network.order)
-    *inner, last = network.weights
+    *inner, last = map(network.rounded, network.weights)
     columns = last.reshape(-1, D, P)[:, order].reshape(-1, D * P)
     weights = [*inner, columns]
     weights[0] = weights[0][order]
@@ -171,7 +171,7 @@ def _without_constants(
             degrees = hidden_degrees(len(biases[index]), D, network.conditional)
             count = int(np.sum(degrees == 0))
             skip = biases[index][:count] + (skip if network.residual else 0.0)
-            constants = network.activation(skip)
+            constants = network.rounded(network.activation(skip))
             biases[index], weights[index] = biases[index][count:], weights[index][:, count:]
             ends.append(np.searchsorted(degrees[count:], ends[0], side="right"))
     return Staircase(tuple(weights), (*ends, P * ends[0])), biases
