@@ -26,20 +26,21 @@ VALUES = np.array(EARLY + [0.0] * 10 + LATE)
 NUM_TIMES = len(VALUES)
 
 
+def log_density(z: Array) -> Array:
+    """Returns that of the bridge at `z`, shape `[32]`."""
+    log_s, log_r, x = z[0], z[1], z[2:]
+    steps = jnp.diff(x, prepend=0.0)
+    log_p = norm.logpdf(log_s, 0.0, 2.0) + norm.logpdf(log_r, 0.0, 2.0)
+    log_p += jnp.sum(norm.logpdf(steps, 0.0, jnp.exp(log_s)))
+    seen = norm.logpdf(x[OBSERVED], VALUES[OBSERVED].astype(np.float32), jnp.exp(log_r))
+    return log_p + jnp.sum(seen)
+
+
 def bridge() -> Posterior:
     """Over `(log s, log r, x)`: `x_t ~ N(x_{t-1}, s)`, `y_t ~ N(x_t, r)` at 20 of 30 times.
 
     Both scales are `LogNormal(0, 2)` and `x_0 ~ N(0, s)`.
     """
-
-    def log_density(z: Array) -> Array:
-        log_s, log_r, x = z[0], z[1], z[2:]
-        steps = jnp.diff(x, prepend=0.0)
-        log_p = norm.logpdf(log_s, 0.0, 2.0) + norm.logpdf(log_r, 0.0, 2.0)
-        log_p += jnp.sum(norm.logpdf(steps, 0.0, jnp.exp(log_s)))
-        seen = norm.logpdf(x[OBSERVED], VALUES[OBSERVED].astype(np.float32), jnp.exp(log_r))
-        return log_p + jnp.sum(seen)
-
     log_s, log_r = np.meshgrid(
         np.linspace(-8.0, 4.0, 481), np.linspace(-12.0, 4.0, 641), indexing="ij"
     )
