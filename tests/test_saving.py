@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import haiku as hk
 import jax
@@ -97,6 +101,31 @@ def test_a_flow_of_the_users_own_and_a_target_are_to_be_given(tmp_path):
     density_fit(hkf.flows.mean_field(2)).save(tmp_path / "plain")
     with pytest.raises(ValueError, match="`target` must not be given"):
         hkf.load_fit(tmp_path / "plain", target=target)
+
+
+def draws(fit):
+    return fit.distribution.sample(seed=7, sample_shape=(9,))
+
+
+def draw_in_a_child(folder):
+    fit = hkf.load_fit(pathlib.Path(folder) / "fit")
+    np.save(pathlib.Path(folder) / "draws.npy", draws(fit))
+
+
+def test_a_fresh_process_draws_the_same(tmp_path):
+    flow = hkf.flows.nsf(2, num_layers=2, hidden_sizes=(8,), num_bins=4, activation=jax.nn.silu)
+    fit = density_fit(flow)
+    fit.save(tmp_path / "fit")
+    tests = pathlib.Path(__file__).parent
+    script = "import conftest, sys, test_saving as t; t.draw_in_a_child(sys.argv[1])"
+    path = os.pathsep.join([str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+        timeout=300,
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "draws.npy"), draws(fit))
 
 
 def test_dtypes_come_back(tmp_path, x64):

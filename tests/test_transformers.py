@@ -107,7 +107,7 @@ def test_inverse_and_log_det_hold_for_wild_parameters(name, dtype):
     """Up to what rounding `y` leaves to be known of `x`; and larger points have larger images."""
     evaluate = report(name)
     rng = np.random.default_rng(1)
-    tolerance = 1e-6 if dtype == "float32" else 1e-12
+    tolerance = 2e-6 if dtype == "float32" else 1e-12
     for reach in (3.0, 1e3, 1e6):
         params = 10.0 * rng.standard_normal(zoo.TRANSFORMERS[name].num_params)
         params = jnp.broadcast_to(jnp.asarray(params, dtype), (NUM_POINTS, len(params)))

@@ -186,7 +186,7 @@ class Case:
         return random_params(self.transformed, self.context(), seed=seed, scale=scale)
 
     def build(self, seed=0, scale=0.5) -> distrax.Bijector:
-        return self.transformed.apply(self.params(seed, scale), self.context())
+        return jax.jit(self.transformed.apply)(self.params(seed, scale), self.context())
 
     def points(self, *shape, seed=7):
         points = jax.random.normal(jax.random.key(seed), (*shape, self.event_size))
@@ -215,3 +215,8 @@ def cases(*, sizes, select: Callable[[str], bool] = lambda name: True):
         for size in sizes
         for conditional in ((False,) if name in UNCONDITIONAL else (False, True))
     ]
+
+
+def once(size):
+    """Returns a case for every name, with a context where it takes one."""
+    return [case for case in cases(sizes=(size,)) if case.conditional or case.name in UNCONDITIONAL]
