@@ -107,10 +107,13 @@ class FlowDistribution(distrax.Distribution):
         contexts = batch_shape[: len(batch_shape) - len(self.base.batch_shape)]
         return self.base.sample(seed=seed, sample_shape=(*sample_shape, *contexts))
 
+    def push(self, x: Array) -> tuple[Array, Array]:
+        """Maps base points, `[..., D]`, to draws `y`, `[..., D]`, and `log q(y)` (nats), `[...]`."""
+        y, log_det = self.bijector.forward_and_log_det(x)
+        return y, self.base.log_prob(x) - log_det
+
     def _sample_n(self, key: Array, n: int) -> Array:
         return self.bijector.forward(self.sample_base(seed=key, sample_shape=(n,)))
 
     def _sample_n_and_log_prob(self, key: Array, n: int) -> tuple[Array, Array]:
-        x = self.sample_base(seed=key, sample_shape=(n,))
-        y, log_det = self.bijector.forward_and_log_det(x)
-        return y, self.base.log_prob(x) - log_det
+        return self.push(self.sample_base(seed=key, sample_shape=(n,)))

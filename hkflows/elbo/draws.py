@@ -1,4 +1,4 @@
-"""Log-weights of draws: each draw has a key of its own, so that chunks change nothing."""
+"""Log-weights of many draws at once, as a whole or in chunks."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from hkflows import checks
-from hkflows.elbo.path import sample_and_path_log_prob, sample_and_score, through_the_draw
+from hkflows.elbo.origins import origins_of, sample_and_log_prob
+from hkflows.elbo.path import sample_and_path_log_prob_at, sample_and_score, through_the_draw
 from hkflows.sharding import check_mesh, spread
 
 Array = jax.Array
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 def over_draws(
-    one_draw: Callable[[Any, LogDensity, Array], T],
+    of_draws: Callable[[Any, LogDensity, Array], T],
     q: Any,
     log_density: LogDensity,
     *,
@@ -27,16 +28,16 @@ def over_draws(
     chunk_size: int | None,
     mesh: Mesh | None = None,
 ) -> T:
-    """Maps `one_draw(q, log_density, key)` over the keys of S draws.
+    """Evaluates `of_draws(q, log_density, origins)` for S draws, each with a key of its own.
 
     Args:
-        one_draw: what to make of one draw; one of the functions below, or alike.
+        of_draws: what to make of draws; one of the functions below, or alike.
         q: a distribution.
         log_density: maps `q.batch_shape + q.event_shape` to `q.batch_shape`.
         seed: a PRNG key, typed or not, or an integer.
         num_samples: S.
         chunk_size: if given, at most so many draws are in memory at a time, those of the backward
-            pass included, which computes them again.
+            pass included, which computes them again. The numbers stay the same.
         mesh: if given, the draws are spread over its devices.
 
     Returns:
@@ -51,29 +52,28 @@ def over_draws(
     mesh = check_mesh(mesh, num_samples=num_samples)
     keys = spread(jax.random.split(checks.prng_key("seed", seed), num_samples), mesh)
 
-    def draw(key: Array) -> T:
-        return one_draw(q, log_density, key)
+    def of_keys(keys: Array) -> T:
+        return of_draws(q, log_density, origins_of(q, keys))
 
     if chunk_size is None:
-        return jax.vmap(draw)(keys)
+        return of_keys(keys)
     if mesh is not None:
         raise ValueError("`chunk_size` must not be given with a `mesh`, which takes all at once.")
-    chunk_size = checks.positive_int("chunk_size", chunk_size)
-    return jax.lax.map(jax.checkpoint(draw), keys, batch_size=chunk_size)
+    return _in_chunks(jax.checkpoint(of_keys), keys, checks.positive_int("chunk_size", chunk_size))
 
 
-def total_log_weight(q: Any, log_density: LogDensity, key: Array) -> Array:
-    """Returns `log w(y)` of a draw, `[*batch_shape]`, with all of its derivative."""
-    return log_weight(log_density, *q.sample_and_log_prob(seed=key))
+def total_log_weight(q: Any, log_density: LogDensity, origins: Array) -> Array:
+    """Returns `log w(y)` of draws, `[S, *batch_shape]`, with all of its derivative."""
+    return log_weight(log_density, *sample_and_log_prob(q, origins))
 
 
-def path_log_weight(q: Any, log_density: LogDensity, key: Array) -> Array:
-    """Returns `log w(y)` of a draw, `[*batch_shape]`, without the score of the parameters of q."""
-    return log_weight(log_density, *sample_and_path_log_prob(q, seed=key))
+def path_log_weight(q: Any, log_density: LogDensity, origins: Array) -> Array:
+    """Returns `log w(y)`, `[S, *batch_shape]`, without the score of the parameters of q."""
+    return log_weight(log_density, *sample_and_path_log_prob_at(q, origins))
 
 
-def split_log_weight(q: Any, log_density: LogDensity, key: Array) -> tuple[Array, Array]:
-    """Returns the log-weight of a draw with its derivative in two parts.
+def split_log_weight(q: Any, log_density: LogDensity, origins: Array) -> tuple[Array, Array]:
+    """Returns the log-weights of draws with their derivative in two parts.
 
     With `phi` the parameters of `q` and `theta` those that `log_density` closes over, the
     derivative of `path_log_weight` is
@@ -83,21 +83,34 @@ def split_log_weight(q: Any, log_density: LogDensity, key: Array) -> tuple[Array
     and an objective may weigh the two differently.
 
     Returns:
-        `log w(y)`, `[*batch_shape]`, with the first part for its derivative; and zero,
-        `[*batch_shape]`, with the second for its.
+        `log w(y)`, `[S, *batch_shape]`, with the first part for its derivative; and zero,
+        `[S, *batch_shape]`, with the second for its.
     """
-    y, log_q, score = sample_and_score(q, seed=key)
+    y, log_q, score = sample_and_score(q, origins)
     log_w, pullback = jax.vjp(lambda y: log_weight(log_density, y, log_q), jax.lax.stop_gradient(y))
     (slope,) = pullback(jnp.ones_like(log_w))
     return log_w, through_the_draw(slope - score, y, log_w.ndim)
 
 
 def log_weight(log_density: LogDensity, y: Array, log_q: Array) -> Array:
-    """Returns `log p(y) - log q(y)`, `[*batch_shape]`, or raises `ValueError` for another shape."""
-    log_p = log_density(y)
+    """Returns `log p(y) - log q(y)`, `[S, *batch_shape]`, or raises `ValueError`."""
+    log_p = jax.vmap(log_density)(y)
     if jnp.shape(log_p) != log_q.shape:
         raise ValueError(
-            f"`log_density` must map draws of shape {y.shape} to shape {log_q.shape}; "
-            f"it returned {jnp.shape(log_p)}."
+            f"`log_density` must map draws of shape {y.shape[1:]} to shape {log_q.shape[1:]}; "
+            f"it returned {jnp.shape(log_p)[1:]}."
         )
     return log_p - log_q
+
+
+def _in_chunks(function: Callable[[Array], T], keys: Array, size: int) -> T:
+    """Evaluates a function of keys, `[S]`, on so many at a time, and on what is left."""
+    whole = keys.shape[0] // size * size
+    chunks = keys[:whole].reshape(-1, size, *keys.shape[1:])
+    results = jax.tree.map(
+        lambda a: a.reshape(whole, *a.shape[2:]), jax.lax.map(function, chunks)
+    )
+    if whole == keys.shape[0]:
+        return results
+    rest = function(keys[whole:])
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), results, rest)

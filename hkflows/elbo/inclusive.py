@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows.elbo.draws import Aux, LogDensity, log_weight, over_draws
+from hkflows.elbo.origins import sample
 
 Array = jax.Array
 
@@ -60,8 +61,8 @@ def forward_kl(
     return jnp.mean(divergence - fit), {"log_weights": log_weights}
 
 
-def _weigh_and_score(q: Any, log_density: LogDensity, key: Array) -> tuple[Array, Array]:
-    """Returns `log w(y)`, a constant, and `log q(y)` at a fixed draw, both `[*batch_shape]`."""
-    y = jax.lax.stop_gradient(q.sample(seed=key))
+def _weigh_and_score(q: Any, log_density: LogDensity, origins: Array) -> tuple[Array, Array]:
+    """Returns `log w(y)`, a constant, and `log q(y)` at fixed draws, both `[S, *batch_shape]`."""
+    y = jax.lax.stop_gradient(sample(q, origins))
     log_q = q.log_prob(y)
     return jax.lax.stop_gradient(log_weight(log_density, y, log_q)), log_q
