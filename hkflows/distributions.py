@@ -108,7 +108,7 @@ class FlowDistribution(distrax.Distribution):
         return self.base.sample(seed=seed, sample_shape=(*sample_shape, *contexts))
 
     def push(self, x: Array) -> tuple[Array, Array]:
-        """Maps base points, `[..., D]`, to draws `y`, `[..., D]`, and `log q(y)` (nats), `[...]`."""
+        """Returns the draws, `[..., D]`, that base points become, and `log q` (nats), `[...]`."""
         y, log_det = self.bijector.forward_and_log_det(x)
         return y, self.base.log_prob(x) - log_det
 

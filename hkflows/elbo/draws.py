@@ -107,9 +107,7 @@ def _in_chunks(function: Callable[[Array], T], keys: Array, size: int) -> T:
     """Evaluates a function of keys, `[S]`, on so many at a time, and on what is left."""
     whole = keys.shape[0] // size * size
     chunks = keys[:whole].reshape(-1, size, *keys.shape[1:])
-    results = jax.tree.map(
-        lambda a: a.reshape(whole, *a.shape[2:]), jax.lax.map(function, chunks)
-    )
+    results = jax.tree.map(lambda a: a.reshape(whole, *a.shape[2:]), jax.lax.map(function, chunks))
     if whole == keys.shape[0]:
         return results
     rest = function(keys[whole:])
