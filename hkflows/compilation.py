@@ -6,12 +6,15 @@ from typing import Any
 
 import jax
 
+QUICK = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+
 
 def quick_jit(function: Callable, **settings: Any) -> Callable:
     """Returns `jax.jit(function)`, which spends less time on optimising where that pays.
 
-    On a CPU half of the time to compile goes into passes of LLVM that do little for programs whose
-    work is in array operations. The device is not asked for before the first call.
+    On a CPU most of the time to compile goes into passes of LLVM, and into fusions, that do little
+    for programs that go once over arrays of moderate size. The device is not asked for before the
+    first call.
 
     Args:
         function: a pure function, called by the host and not by another compiled function.
@@ -22,8 +25,7 @@ def quick_jit(function: Callable, **settings: Any) -> Callable:
     def compiled() -> Callable:
         if jax.default_backend() != "cpu":
             return jax.jit(function, **settings)
-        options = {"xla_backend_optimization_level": 1}
-        return jax.jit(function, compiler_options=options, **settings)
+        return jax.jit(function, compiler_options=QUICK, **settings)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

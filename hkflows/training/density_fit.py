@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_rows
 from hkflows.training.codec import describable
@@ -108,6 +107,6 @@ class DensityFit:
         )
 
 
-@quick_jit
+@jax.jit
 def _log_prob(q: FlowDistribution, y: Array) -> Array:
     return q.log_prob(y)
