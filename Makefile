@@ -32,6 +32,7 @@ format: install
 bench: install
 	$(BIN)/python benchmarks/sequential.py
 	$(BIN)/python benchmarks/splines.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/posteriors.py --targets plain --first
 	$(BIN)/python benchmarks/density.py
 

@@ -163,7 +163,7 @@ def fit_density(
     if optimizer is None:
         optimizer = adam_in_rounds((LEARNING_RATE,), (num_steps,))
     num_scored = num_held_out + len(sample.data)
-    chunk_steps = min(max(CHUNK_STEPS, -(-2 * num_scored // size)), num_steps)
+    chunk_steps = min(max(CHUNK_STEPS, -(-4 * num_scored // size)), num_steps)
     result = minimise(
         NegativeLogLikelihood(flow, size, mesh),
         Averaged(params, params),
