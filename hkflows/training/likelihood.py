@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
+from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
 from hkflows.sharding import spread
 from hkflows.training.averaging import Averaged
@@ -52,19 +54,22 @@ class NegativeLogLikelihood:
         """Returns that of a batch, given as rows or by their numbers."""
         if not isinstance(row, Rows):
             row = jax.tree.map(lambda array: array[row], fixed.train)
-        return fixed.log_det + self._of_rows(params.now, spread(row, self.mesh))
+        row = spread(row, self.mesh)
+        q = self._distribution(params.now, row)
+        return fixed.log_det + negative_log_likelihood(q, row.data, weights=row.weights)
 
     def score(self, params: Averaged, fixed: Fixed, mean_loss: Array) -> tuple[Array, Array]:
         """Returns that of the held-out rows and that of the sample."""
-        of_sample = fixed.log_det + self._of_all(params.mean, fixed.sample)
-        if fixed.held_out is None:
-            return of_sample, of_sample
-        return fixed.log_det + self._of_all(params.mean, fixed.held_out), of_sample
+        parts = [fixed.sample] if fixed.held_out is None else [fixed.sample, fixed.held_out]
+        rows = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)  # to compile one pass
+        log_prob = self._distribution(params.mean, rows).log_prob(rows.data)
+        ends = np.cumsum([len(part.data) for part in parts])[:-1]
+        values = [
+            fixed.log_det - jnp.average(each, weights=part.weights)
+            for each, part in zip(jnp.split(log_prob, ends), parts, strict=True)
+        ]
+        return values[-1], values[0]
 
-    def _of_all(self, params: Any, rows: Rows) -> Array:
-        return self._of_rows(params, rows._replace(weights=rows.weights / jnp.mean(rows.weights)))
-
-    def _of_rows(self, params: Any, rows: Rows) -> Array:
+    def _distribution(self, params: Any, rows: Rows) -> FlowDistribution:
         context = () if rows.context is None else (rows.context,)
-        q = self.flow.apply(params, *context)
-        return negative_log_likelihood(q, rows.data, weights=rows.weights)
+        return self.flow.apply(params, *context)
