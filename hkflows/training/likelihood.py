@@ -54,9 +54,9 @@ class NegativeLogLikelihood:
         """Returns that of a batch, given as rows or by their numbers."""
         if not isinstance(row, Rows):
             row = jax.tree.map(lambda array: array[row], fixed.train)
-        row = spread(row, self.mesh)
-        q = self._distribution(params.now, row)
-        return fixed.log_det + negative_log_likelihood(q, row.data, weights=row.weights)
+        rows: Rows = spread(row, self.mesh)
+        q = self._distribution(params.now, rows)
+        return fixed.log_det + negative_log_likelihood(q, rows.data, weights=rows.weights)
 
     def score(self, params: Averaged, fixed: Fixed, mean_loss: Array) -> tuple[Array, Array]:
         """Returns that of the held-out rows and that of the sample."""
