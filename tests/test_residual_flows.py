@@ -61,6 +61,14 @@ def test_inverses_are_exact_and_so_are_their_derivatives(name):
     np.testing.assert_allclose(reverse, jnp.sum(derivative), rtol=1e-10)
 
 
+@every_flow
+def test_inverses_in_single_precision(name):
+    case = zoo.Case(name, 3, True)
+    bijector, y = case.transformed.apply(case.params(), case.context()), case.points(50)
+    there_and_back = jax.jit(lambda y: bijector.forward(bijector.inverse(y)))
+    np.testing.assert_allclose(there_and_back(y), y, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("name", ["planar", "sylvester", "bnaf"])
 def test_scores_are_carried_without_inverting(name):
