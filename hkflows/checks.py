@@ -51,15 +51,16 @@ def finite_float(name: str, value: Any) -> float:
 
 
 def matmul_dtype(value: Any) -> jnp.dtype | None:
-    """Returns a floating dtype, or `None` for none; anything else raises `ValueError`."""
+    """Returns a dtype to round to, or `None` for none; anything else raises `ValueError`."""
     if value is None:
         return None
+    names = ("bfloat16", "float16", "float32")
     try:
         dtype = jnp.dtype(value)
     except TypeError:
         dtype = None
-    if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"`matmul_dtype` must be a floating dtype or None; got {value!r}.")
+    if dtype is None or dtype.name not in names:
+        raise ValueError(f"`matmul_dtype` must be one of {names} or None; got {value!r}.")
     return dtype
 
 

@@ -67,10 +67,24 @@ def test_gradients_are_close_and_of_full_precision(kind):
     low, exact = gradients(params)
     for ours, expected in zip(jax.tree.leaves(low), jax.tree.leaves(exact), strict=True):
         assert ours.dtype == jnp.float32
+        if np.any(ours):
+            assert np.any(ours.astype(jnp.bfloat16) != ours), "sums are not rounded"
         assert jnp.linalg.norm(ours - expected) <= 0.05 * jnp.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("dtype", [jnp.int32, "tiny", 16])
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.float8_e4m3fn, "tiny", 16])
 def test_a_matmul_dtype_that_is_none(dtype):
-    with pytest.raises(ValueError, match="`matmul_dtype` must be a floating dtype or None"):
+    with pytest.raises(ValueError, match="`matmul_dtype` must be one of"):
         hkf.flows.realnvp(2, matmul_dtype=dtype).init(jax.random.key(0))
+
+
+def test_a_fit_in_low_precision_can_be_kept(tmp_path):
+    for dtype in (jnp.bfloat16, jnp.dtype("bfloat16"), "bfloat16"):
+        flow = hkf.flows.maf(2, num_layers=1, hidden_sizes=(4,), matmul_dtype=dtype)
+        params = zoo.random_params(flow)
+        fit = hkf.DensityFit(flow, params, np.zeros(1), np.empty(0), -1.0, False, 0, "done", 1.0)
+        folder = tmp_path / f"{type(dtype).__name__}"
+        fit.save(folder)
+        y = jnp.ones((3, 2))
+        ours, theirs = (f.distribution.log_prob(y) for f in (hkf.load_fit(folder), fit))
+        np.testing.assert_array_equal(ours, theirs)

@@ -22,8 +22,8 @@ class MLP(hk.Module):
     Args:
         hidden_sizes: the widths of its layers; each is followed by the activation.
         activation: the function after each layer.
-        matmul_dtype: as for `MADE`. The features are then of that dtype, and the last layer of what
-            they are handed to multiplies in it too.
+        matmul_dtype: as for `MADE`; it holds for the last layer of a `Coupling` too if that is
+            handed this very module.
         name: the Haiku name of the module.
     """
 
@@ -46,7 +46,7 @@ class MLP(hk.Module):
             weight = weights.scaled_weight(f"w_{index}", (z.shape[-1], width))
             z = matmul(z, weight, self.matmul_dtype)
             z = self.activation(z + weights.zero_bias(f"b_{index}", (width,)))
-        return z if self.matmul_dtype is None else z.astype(self.matmul_dtype)
+        return z
 
 
 @jax.tree_util.register_dataclass
@@ -58,18 +58,18 @@ class ReadoutNetwork:
         features: the Haiku callable, `[..., D_in] -> [..., H]`.
         weight: the last layer's weight, `[H, D_out, P]`.
         bias: the last layer's bias, `[D_out, P]`.
+        matmul_dtype: what the factors of the last layer's product are rounded to, or `None`.
     """
 
     features: Traced
     weight: Array
     bias: Array
+    matmul_dtype: jnp.dtype | None = dataclasses.field(metadata={"static": True})
 
     def __call__(self, z: Array) -> Array:
         """Returns the transformer parameters `[..., D_out, P]` at `z`, shape `[..., D_in]`."""
-        features = self.features(z)
-        low_precision = features.dtype if jnp.finfo(features.dtype).bits < 32 else None
         size, *shape = self.weight.shape
-        params = matmul(features, self.weight.reshape(size, -1), low_precision)
+        params = matmul(self.features(z), self.weight.reshape(size, -1), self.matmul_dtype)
         return params.reshape(*params.shape[:-1], *shape) + self.bias
 
 
@@ -106,4 +106,4 @@ def readout_network(
             f"`conditioner` must map a vector to features [H]; it returned {features.out_shape}."
         )
     weight, bias = _Readout(name=name)(features.out_shape[0], out_shape)
-    return ReadoutNetwork(features, weight, bias)
+    return ReadoutNetwork(features, weight, bias, getattr(conditioner, "matmul_dtype", None))

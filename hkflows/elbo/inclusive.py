@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows.elbo.draws import Aux, LogDensity, log_weight, over_draws
-from hkflows.elbo.origins import sample
+from hkflows.elbo.origins import log_prob, sample
 
 Array = jax.Array
 
@@ -64,5 +64,5 @@ def forward_kl(
 def _weigh_and_score(q: Any, log_density: LogDensity, origins: Array) -> tuple[Array, Array]:
     """Returns `log w(y)`, a constant, and `log q(y)` at fixed draws, both `[S, *batch_shape]`."""
     y = jax.lax.stop_gradient(sample(q, origins))
-    log_q = q.log_prob(y)
+    log_q = log_prob(q, y)
     return jax.lax.stop_gradient(log_weight(log_density, y, log_q)), log_q

@@ -26,6 +26,13 @@ def sample_and_log_prob(q: Any, origins: Array) -> tuple[Array, Array]:
     return jax.vmap(lambda key: q.sample_and_log_prob(seed=key))(origins)
 
 
+def log_prob(q: Any, y: Array) -> Array:
+    """Returns `log q(y)` (nats), `[S, *batch_shape]`, of draws, `[S, *batch_shape, D]`."""
+    if isinstance(q, FlowDistribution):
+        return q.log_prob(y)
+    return jax.vmap(q.log_prob)(y)
+
+
 def sample(q: Any, origins: Array) -> Array:
     """Returns draws, `[S, *batch_shape, D]`."""
     if isinstance(q, FlowDistribution):

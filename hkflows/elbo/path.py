@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from hkflows import checks
 from hkflows.bijectors.score import forward_and_score
 from hkflows.distributions import FlowDistribution
-from hkflows.elbo.origins import origins_of, sample
+from hkflows.elbo.origins import log_prob, origins_of, sample
 
 Array = jax.Array
 
@@ -72,7 +72,7 @@ def sample_and_score(q: Any, origins: Array) -> tuple[Array, Array, Array]:
         _, log_det, score = forward_and_score(fixed.bijector, x, score)
         log_q = log_p - log_det
     else:
-        log_q, score = _value_and_score(q.log_prob, jax.lax.stop_gradient(y))
+        log_q, score = _value_and_score(lambda y: log_prob(q, y), jax.lax.stop_gradient(y))
     return y, *jax.lax.stop_gradient((log_q, score))
 
 
@@ -91,7 +91,7 @@ def through_the_draw(slope: Array, y: Array, batch_ndim: int) -> Array:
     return jnp.sum(move, axis=tuple(range(batch_ndim, y.ndim)))
 
 
-def _value_and_score(log_prob: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
+def _value_and_score(log_density: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
     """Returns `log q(y)` and its gradient in `y`."""
-    log_q, pullback = jax.vjp(log_prob, y)
+    log_q, pullback = jax.vjp(log_density, y)
     return log_q, pullback(jnp.ones_like(log_q))[0]

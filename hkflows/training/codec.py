@@ -57,6 +57,8 @@ def describe(value: Any, arrays: dict[str, np.ndarray], name: str) -> Any:
             return value
         case np.generic():
             return value.item()
+        case np.dtype():
+            return value.name
         case jax.Array() | np.ndarray():
             arrays[name] = np.asarray(value)
             return {"device" if isinstance(value, jax.Array) else "host": name}
