@@ -32,9 +32,9 @@ class MADE(hk.Module):
             fresh lambda: it is compared between builds.
         residual: whether each hidden layer after the first adds to its input; all hidden widths
             must then be equal.
-        matmul_dtype: to what the factors of its matrix products are rounded, such as
-            `jax.numpy.bfloat16`, for speed on accelerators; sums, activations and all else stay in
-            the dtype of the event. `None` rounds nothing.
+        matmul_dtype: to what the factors of its layers' matrix products are rounded, such as
+            `jax.numpy.bfloat16`, for speed on accelerators; sums, activations, derivatives and the
+            product with the context are not. `None` rounds nothing.
         name: the Haiku name of the module.
 
     References:

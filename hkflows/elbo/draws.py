@@ -59,7 +59,8 @@ def over_draws(
         return of_keys(keys)
     if mesh is not None:
         raise ValueError("`chunk_size` must not be given with a `mesh`, which takes all at once.")
-    return _in_chunks(jax.checkpoint(of_keys), keys, checks.positive_int("chunk_size", chunk_size))
+    chunk_size = min(checks.positive_int("chunk_size", chunk_size), num_samples)
+    return _in_chunks(jax.checkpoint(of_keys), keys, chunk_size)
 
 
 def total_log_weight(q: Any, log_density: LogDensity, origins: Array) -> Array:

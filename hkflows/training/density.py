@@ -46,6 +46,7 @@ NUM_EPOCHS = 40
 NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
+TRAINED_FOR_EACH = 4  # rows, for each row that is looked at
 PATIENCE = 50  # steps without a better score, and a quarter of those to the best
 NUM_SAMPLE = 1000  # rows to report on if none are held out
 
@@ -163,7 +164,7 @@ def fit_density(
     if optimizer is None:
         optimizer = adam_in_rounds((LEARNING_RATE,), (num_steps,))
     num_scored = num_held_out + len(sample.data)
-    chunk_steps = min(max(CHUNK_STEPS, -(-4 * num_scored // size)), num_steps)
+    chunk_steps = min(max(CHUNK_STEPS, -(-TRAINED_FOR_EACH * num_scored // size)), num_steps)
     result = minimise(
         NegativeLogLikelihood(flow, size, mesh),
         Averaged(params, params),
