@@ -4,7 +4,6 @@ Two hidden layers of 64; draws and their densities cost one pass a layer.
 """
 
 import jax
-import jax.numpy as jnp
 from inference.brownian import NUM_TIMES, log_density
 
 from trainers import RATE, Trainer
@@ -93,23 +92,14 @@ def numpyro(spline: bool) -> Trainer:
 
 def flowjax(spline: bool) -> Trainer:
     """Returns `flowjax.train.fit_to_key_based_loss`."""
-    import equinox as eqx
     import optax
-    from flowjax.bijections import RationalQuadraticSpline
-    from flowjax.distributions import Normal
-    from flowjax.flows import masked_autoregressive_flow
     from flowjax.train import fit_to_key_based_loss
     from flowjax.train.losses import ElboLoss
 
-    flow = masked_autoregressive_flow(
-        jax.random.key(0),
-        base_dist=Normal(jnp.zeros(D)),
-        transformer=RationalQuadraticSpline(knots=NUM_BINS, interval=5) if spline else None,
-        flow_layers=NUM_LAYERS,
-        nn_width=WIDTH,
-        nn_depth=2,
-        invert=False,
-    )
+    from trainers import flowjax_flow
+
+    num_bins = NUM_BINS if spline else None
+    flow = flowjax_flow.build(D, NUM_LAYERS, WIDTH, num_bins, fast_draws=True)
     loss = ElboLoss(log_density, num_samples=NUM_SAMPLES)
     optimizer = optax.adam(RATE)
     fitted = {}
@@ -124,13 +114,10 @@ def flowjax(spline: bool) -> Trainer:
             show_progress=False,
         )
 
-    @eqx.filter_jit
-    def sample(flow: object, key: Array, num: int) -> tuple[Array, Array]:
-        return flow.sample_and_log_prob(key, (num,))
+    def draw(num: int) -> None:
+        jax.block_until_ready(flowjax_flow.sample(fitted["flow"], jax.random.key(1), num))
 
-    return Trainer(
-        train, lambda num: jax.block_until_ready(sample(fitted["flow"], jax.random.key(1), num))
-    )
+    return Trainer(train, draw)
 
 
 LIBRARIES = {"hkflows": hkflows, "numpyro": numpyro, "flowjax": flowjax}

@@ -116,22 +116,14 @@ def surjectors(spline: bool) -> Trainer:
 
 def flowjax(spline: bool) -> Trainer:
     """Returns `flowjax.train.fit_to_data`."""
-    import equinox as eqx
     import optax
-    from flowjax.bijections import RationalQuadraticSpline
-    from flowjax.distributions import Normal
-    from flowjax.flows import masked_autoregressive_flow
     from flowjax.train import fit_to_data
     from flowjax.train.losses import MaximumLikelihoodLoss
 
-    flow = masked_autoregressive_flow(
-        jax.random.key(0),
-        base_dist=Normal(jnp.zeros(D)),
-        transformer=RationalQuadraticSpline(knots=NUM_BINS, interval=5) if spline else None,
-        flow_layers=NUM_LAYERS,
-        nn_width=WIDTH,
-        nn_depth=2,
-    )
+    from trainers import flowjax_flow
+
+    num_bins = NUM_BINS if spline else None
+    flow = flowjax_flow.build(D, NUM_LAYERS, WIDTH, num_bins, fast_draws=False)
     data, loss, optimizer = jnp.asarray(rows()), MaximumLikelihoodLoss(), optax.adam(RATE)
     steps_an_epoch = len(data) // BATCH_SIZE
     fitted = {}
@@ -152,13 +144,10 @@ def flowjax(spline: bool) -> Trainer:
             show_progress=False,
         )
 
-    @eqx.filter_jit
-    def sample(flow: object, key: Array, num: int) -> tuple[Array, Array]:
-        return flow.sample_and_log_prob(key, (num,))
+    def draw(num: int) -> None:
+        jax.block_until_ready(flowjax_flow.sample(fitted["flow"], jax.random.key(1), num))
 
-    return Trainer(
-        train, lambda num: jax.block_until_ready(sample(fitted["flow"], jax.random.key(1), num))
-    )
+    return Trainer(train, draw)
 
 
 def zuko(spline: bool) -> Trainer:

@@ -28,15 +28,15 @@ from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data, given
 from hkflows.training.flow import around, check_annealing, default_flow, fit_flow, unmoved
-from hkflows.training.fresh import NUM_FRESH_DRAWS, fresh_log_weights
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result
 from hkflows.training.low_rank import fit_low_rank_gaussian
-from hkflows.training.negative_elbo import CHUNK_ROWS, Report
+from hkflows.training.negative_elbo import CHUNK_ROWS
 from hkflows.training.posterior_fit import PosteriorFit, Stage
 from hkflows.training.saving import remembered
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback
+from hkflows.training.stage_log import StageLog
 from hkflows.training.start import find_start
 from hkflows.training.transformed import check_flow, initial_params
 
@@ -122,7 +122,7 @@ def fit_posterior(
     batch = () if data is None else (data,)
     key = checks.prng_key("key", key)
     first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(key, 5)
-    log = _Log(posterior, stage_key)
+    log = StageLog(posterior, stage_key)
     folder = checkpoint_folder(checkpoint_dir, resume)
 
     def train(
@@ -201,45 +201,6 @@ def fit_posterior(
         stop_reason=log.stages[-1].note,
         seconds=time.perf_counter() - clock,
     )
-
-
-class _Log:
-    """The stages of a fit, as they come to pass."""
-
-    def __init__(self, posterior: Target, key: Array):
-        self.stages: list[Stage] = []
-        self._clock = time.perf_counter()
-        self._posterior = posterior
-        self._key = key
-
-    def add(self, name: str, q: FlowDistribution, note: str) -> Stage:
-        """Notes a Gaussian, and whether it is better than what came before."""
-        log_density = self._posterior.log_density
-        weights = np.asarray(fresh_log_weights(log_density, q, self._key), np.float64)
-        weights = weights[np.isfinite(weights)]
-        if 2 * weights.size < NUM_FRESH_DRAWS:
-            return self._append(name, -np.inf, np.inf, NUM_FRESH_DRAWS, note)
-        elbo, spread = float(weights.mean()), float(weights.std())
-        return self._append(name, elbo, spread, NUM_FRESH_DRAWS, note)
-
-    def add_flow(self, result: Result) -> Stage:
-        """Notes a flow, whose fit has told its ELBO from fresh draws."""
-        report: Report = result.report or Report(np.inf, 1)
-        elbo, spread = -result.score, float(report.spread)
-        return self._append("flow", elbo, spread, report.num_draws, result.stop_reason)
-
-    def skip(self, name: str, note: str) -> Stage:
-        """Notes a stage that did not come to pass."""
-        return self._append(name, -np.inf, np.nan, 1, note)
-
-    def _append(self, name: str, elbo: float, spread: float, num_draws: int, note: str) -> Stage:
-        kept = not self.stages or elbo > max(stage.elbo for stage in self.stages)
-        now = time.perf_counter()
-        error = spread / num_draws**0.5
-        stage = Stage(name, elbo, error, spread, now - self._clock, kept, note)
-        self.stages.append(stage)
-        self._clock = now
-        return stage
 
 
 @functools.partial(quick_jit, static_argnames="flow")
