@@ -2,10 +2,10 @@
 
 Let the units of every layer stand in ascending degree. When the inputs of degree up to `k` are
 known, so are all hidden units of degree up to `k`, and with them the outputs for the next input.
-The sweep computes each unit once, as soon as it can, so its products are those of about one dense pass. As in a
-blocked triangular solve, what finished degrees contribute to the next block of degrees comes from
-one matrix product a layer over known units only; inside the block a `scan` goes degree by degree.
-Arrays in here carry the batch last, so that a degree is a contiguous slice.
+The sweep computes each unit once, as soon as it can, so its products are those of about one dense
+pass. As in a blocked triangular solve, what finished degrees contribute to the next block of
+degrees comes from one matrix product a layer over known units only; inside the block a `scan` goes
+degree by degree. Arrays in here carry the batch last, so that a degree is a contiguous slice.
 """
 
 import itertools

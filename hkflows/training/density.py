@@ -24,16 +24,15 @@ from hkflows.training.density_fit import DensityFit
 from hkflows.training.likelihood import Fixed, NegativeLogLikelihood
 from hkflows.training.loop import minimise
 from hkflows.training.optimizers import adam_in_rounds, check_optimizer
-from hkflows.training.rows import (
+from hkflows.training.rows import Rows, take
+from hkflows.training.snapshot import Callback, Snapshot
+from hkflows.training.sources import (
     InMemory,
     MemoryMapped,
     Pieces,
-    Rows,
     source_of,
-    take,
     validation_rows,
 )
-from hkflows.training.snapshot import Callback, Snapshot
 from hkflows.training.standard import Standard, standard_of
 from hkflows.training.transformed import check_flow, initial_params
 
