@@ -36,6 +36,17 @@ class _PerDimension(distrax.Bijector):
         x, log_derivative = self._transformer.inverse(y, self._params)
         return x, jnp.sum(log_derivative, axis=-1)
 
+    def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
+        """Carries the gradient of a log-density by two derivatives; see `bijectors.score`.
+
+        The Jacobian is diagonal: `s_y = (s_x - d log tau'(x) / dx) / tau'(x)`.
+        """
+        x = checks.event("x", x, self._params.shape[-2])
+        (y, log_derivative), (slope, bend) = jax.jvp(
+            lambda x: self._transformer.forward(x, self._params), (x,), (jnp.ones_like(x),)
+        )
+        return y, jnp.sum(log_derivative, axis=-1), (score - bend) / slope
+
 
 class Elementwise(_PerDimension):
     """Transforms each dimension by a scalar map with trainable parameters of its own.

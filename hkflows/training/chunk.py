@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from hkflows.compilation import LIGHT, quick_jit
 from hkflows.sharding import gathered
 
 Array = jax.Array
@@ -68,12 +69,7 @@ def first(optimizer: optax.GradientTransformation, params: Params, key: Array) -
     return State(params, opt_state, jnp.copy(key), jnp.zeros((), int), best, infinity)
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("objective", "optimizer", "chunk_steps", "mesh"),
-    donate_argnames="state",
-)
-def chunk(
+def _chunk(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     chunk_steps: int,
@@ -117,6 +113,14 @@ def chunk(
     state = State(params, opt_state, key, state.step + steps, best, best_score)
     skipped = opt_state.notfinite_count, opt_state.total_notfinite
     return gathered((state, Visit(losses, loss, score, best_score, report, *skipped)), mesh)
+
+
+_SETTINGS: dict[str, Any] = {
+    "static_argnames": ("objective", "optimizer", "chunk_steps", "mesh"),
+    "donate_argnames": "state",
+}
+chunk = jax.jit(_chunk, **_SETTINGS)
+light_chunk = quick_jit(_chunk, options=LIGHT, **_SETTINGS)  # compiles in less time, runs in more
 
 
 def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -23,7 +23,7 @@ from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.density_fit import DensityFit
 from hkflows.training.likelihood import Fixed, NegativeLogLikelihood
 from hkflows.training.loop import minimise
-from hkflows.training.optimizers import adam_in_rounds, check_optimizer
+from hkflows.training.optimizers import adam, check_optimizer
 from hkflows.training.rows import Rows, take
 from hkflows.training.snapshot import Callback, Snapshot
 from hkflows.training.sources import (
@@ -161,7 +161,7 @@ def fit_density(
     contexts = () if one.context is None else (one.context,)
     params = initial_params(flow, one.data.shape[1:], init_key, *contexts)
     if optimizer is None:
-        optimizer = adam_in_rounds((LEARNING_RATE,), (num_steps,))
+        optimizer = adam(LEARNING_RATE, num_steps)
     num_scored = num_held_out + len(sample.data)
     chunk_steps = min(max(CHUNK_STEPS, -(-TRAINED_FOR_EACH * num_scored // size)), num_steps)
     result = minimise(

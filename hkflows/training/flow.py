@@ -13,26 +13,27 @@ from jax.sharding import Mesh
 
 from hkflows import checks, elbo
 from hkflows.bases import standard_normal
-from hkflows.bijectors import IAF, RQS, Chain
+from hkflows.bijectors import IAF, RQS, Chain, TriangularAffine
 from hkflows.conditioners import MADE
 from hkflows.distributions import FlowDistribution
 from hkflows.presets import preset
 from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
+from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data
 from hkflows.training.fresh import NUM_FRESH_DRAWS
 from hkflows.training.loop import Result, minimise
 from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
-from hkflows.training.optimizers import adam_in_rounds
+from hkflows.training.optimizers import nadam_in_rounds
 from hkflows.training.snapshot import Callback
 from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
 
 ROUND_STEPS = (1500, 3000, 6000)
-LEARNING_RATES = (1e-2, 5e-3, 5e-3)  # at the start of each round
+LEARNING_RATES = (1e-2, 5e-3, 5e-3)  # the highest of each round
 NUM_SAMPLES = 128
 BATCH_SIZE = 256
 CHUNK_STEPS = 250
@@ -43,7 +44,10 @@ LEAST_GAIN = 0.01  # of a round (nats) for another one to be worth its while
 
 @preset
 def default_flow(event_size: int) -> hk.Transformed:
-    """Returns the flow of the default recipe: a spline for each dimension, then three `IAF`s.
+    """Returns the flow of the default recipe: splines, three `IAF`s, and a triangular matrix.
+
+    The matrix is the linear part of how dimensions depend on each other, which the networks would
+    have to approximate. Beyond 500 dimensions there is none.
 
     Args:
         event_size: D.
@@ -55,7 +59,9 @@ def default_flow(event_size: int) -> hk.Transformed:
             IAF(MADE(event_size, (width, width), order=order, activation=jax.nn.silu))
             for order in ("natural", "reverse", "natural")
         ]
-        return FlowDistribution(standard_normal(event_size), Chain([RQS(event_size), *layers]))
+        last = [TriangularAffine(event_size)] if event_size <= MAX_DENSE_SIZE else []
+        bijector = Chain([RQS(event_size), *layers, *last])
+        return FlowDistribution(standard_normal(event_size), bijector)
 
     return hk.without_apply_rng(hk.transform(build))
 
@@ -122,9 +128,9 @@ def fit_flow(
 
     The steps run on the device, the host is asked every 250. The parameters with the best ELBO from
     fresh draws are kept. By default there are up to three rounds, of 1,500, 3,000 and 6,000 steps,
-    each with a cosine schedule to zero. The fit ends after a round if the log weights of fresh
-    draws vary by less than 0.04 nats, or if the round gained no more than the ELBO's noise or 0.01
-    nats.
+    each with a warm-up and a cosine schedule to zero. The fit ends after a round if the log weights
+    of fresh draws vary by less than 0.04 nats, or if the round gained no more than the ELBO's noise
+    or 0.01 nats.
 
     Args:
         target: the posterior.
@@ -134,8 +140,8 @@ def fit_flow(
             `around(flow, gaussian)` is then what the resulting parameters belong to.
         num_steps: so many steps in one round.
         num_samples: draws a step, by default 128.
-        optimizer: an optax gradient transformation; by default Adam with gradients clipped to norm
-            10 and learning rates that begin a round at 1e-2, 5e-3 and 5e-3.
+        optimizer: an optax gradient transformation; by default Adam with Nesterov momentum, the
+            gradients clipped to norm 3, and learning rates of up to 1e-2, 5e-3 and 5e-3 in a round.
         estimator: "total" or "path", see `hkflows.elbo.negative_elbo`; by default "path" around a
             Gaussian. Without one it is "total" for the first half of the first round: far from the
             posterior the path gradient is the noisier one, close to it its noise vanishes.
@@ -171,7 +177,7 @@ def fit_flow(
     if estimator is None and gaussian is not None:
         estimator = "path"
     if optimizer is None:
-        optimizer = adam_in_rounds(LEARNING_RATES[: len(lengths)], lengths)
+        optimizer = nadam_in_rounds(LEARNING_RATES[: len(lengths)], lengths)
     init_key, fresh_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
     return minimise(
         NegativeElbo(
@@ -201,6 +207,7 @@ def fit_flow(
         checkpoint_dir=checkpoint_folder(checkpoint_dir, resume),
         resume=resume,
         mesh=mesh,
+        short=gaussian is not None,
     )
 
 

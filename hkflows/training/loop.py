@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hkflows.sharding import fetch, place
 from hkflows.training import digests
 from hkflows.training.arrays import raw
 from hkflows.training.checkpoints import Checkpoints
-from hkflows.training.chunk import Objective, Params, Visit, chunk, first
+from hkflows.training.chunk import Objective, Params, Visit, chunk, first, light_chunk
 from hkflows.training.optimizers import check_optimizer
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback, Snapshot
@@ -74,11 +75,14 @@ def minimise(
     checkpoint_dir: pathlib.Path | None = None,
     resume: bool = False,
     mesh: Mesh | None = None,
+    short: bool = False,
 ) -> Result:
     """Minimises an objective, and keeps the parameters with the best score.
 
     Ctrl-C ends the run after the chunk at hand; a second one at once, with `KeyboardInterrupt`.
     With checkpoints SIGTERM does so too, and is obeyed when the last checkpoint is written.
+
+    While it runs, LAPACK has one thread: those that wait for its next call take the cores from XLA.
 
     Args:
         objective: what to minimise.
@@ -96,6 +100,7 @@ def minimise(
         checkpoint_dir: where to write checkpoints, if any.
         resume: whether to go on from the last checkpoint there, if there is one.
         mesh: if given, the devices that hold `fixed`, and while they are trained the parameters.
+        short: whether few steps are likely, so that the time to compile matters more than theirs.
 
     Raises:
         ValueError: if `checkpoint_dir` has been used for anything else, or is damaged.
@@ -136,8 +141,10 @@ def minimise(
             state = place(state, mesh)
             steps, rows = ahead(done)
 
+    run = light_chunk if short else chunk
     interrupted = False
     with (
+        threadpool_limits(1, "blas"),
         held_back(signal.SIGINT),
         held_back(signal.SIGTERM, then_obey=True) if checkpoints else contextlib.nullcontext(),
         checkpoints or contextlib.nullcontext(),
@@ -147,7 +154,7 @@ def minimise(
             if steps == 0:
                 stop_reason = f"the data came to their end, after {done} steps"
                 break
-            state, told = chunk(objective, optimizer, chunk_steps, mesh, state, fixed, steps, rows)
+            state, told = run(objective, optimizer, chunk_steps, mesh, state, fixed, steps, rows)
             done += steps
             steps, rows = ahead(done)
             due = checkpoints if checkpoints and checkpoints.is_due() else None

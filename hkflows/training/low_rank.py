@@ -15,7 +15,7 @@ from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.loop import minimise
-from hkflows.training.optimizers import adam_in_rounds
+from hkflows.training.optimizers import adam
 
 Array = jax.Array
 
@@ -91,7 +91,7 @@ def fit_low_rank_gaussian(
         _Parameters(jnp.zeros(D), jnp.zeros(D), factor),
         _Fixed(as_argument(target.log_density), start.bijector, fresh_key),
         key=train_key,
-        optimizer=adam_in_rounds((LEARNING_RATE,), (NUM_STEPS,)),
+        optimizer=adam(LEARNING_RATE, NUM_STEPS),
         num_steps=NUM_STEPS,
         chunk_steps=CHUNK_STEPS,
     )
