@@ -151,5 +151,5 @@ def test_a_second_fit_compiles_nothing(compiled):
             flow, data, context=jnp.ones((50, 1)), key=seed, num_steps=60, progress=False
         )
 
-    assert compiled(lambda: fit(0)).count("jit(chunk)") == 1
+    assert compiled(lambda: fit(0)).count("jit(_chunk)") == 1
     assert compiled(lambda: fit(1)) == []
