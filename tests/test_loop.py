@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import hkflows as hkf
 from hkflows.training import chunk, loop
@@ -71,6 +72,19 @@ def test_one_visit_of_the_host_a_chunk(monkeypatch):
     with jax.transfer_guard_device_to_host("disallow"):  # of no effect on a CPU
         run(num_steps=1000)
     assert len(transfers) == 20
+
+
+def test_lapack_has_one_thread_while_it_runs():
+    """Threads that wait for its next call would take the cores from XLA."""
+
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen = []
+    with threadpool_limits(2, "blas"):
+        run(callback=lambda snapshot: seen.append(threads()))
+        assert set(threads()) == {2}
+    assert {count for counts in seen for count in counts} == {1}
 
 
 def test_buffers_are_given_away_and_results_are_not():
