@@ -19,8 +19,8 @@ def quick_jit(function: Callable, *, options: dict[str, Any] = QUICK, **settings
 
     Args:
         function: a pure function, called by the host and not by another compiled function.
-        options: what to ask the compiler for, on a CPU: `QUICK`, or `LIGHT`, which keeps loops
-            nearly as fast as they would be.
+        options: what to ask the compiler for, on a CPU: `QUICK`, or `LIGHT`, which keeps the
+            fusions, for programs that loop.
         **settings: of `jax.jit`.
     """
 

@@ -125,6 +125,12 @@ def test_a_flow_around_a_gaussian_starts_as_that_gaussian():
     np.testing.assert_allclose(fresh.log_prob(z), q.log_prob(z), rtol=1e-4)
 
 
+def test_the_default_flow_has_a_square_matrix_up_to_500_dimensions():
+    for size, expected in ((500, 1), (501, 0)):
+        leaves = jax.tree.leaves(jax.eval_shape(training.default_flow(size).init, KEY))
+        assert sum(leaf.shape == (size, size) for leaf in leaves) == expected
+
+
 def test_the_flow_stage_gains_what_a_gaussian_cannot():
     """The banana of Haario et al.: an affine autoregressive map of a normal, log Z = 0."""
 

@@ -120,7 +120,7 @@ _SETTINGS: dict[str, Any] = {
     "donate_argnames": "state",
 }
 chunk = jax.jit(_chunk, **_SETTINGS)
-light_chunk = quick_jit(_chunk, options=LIGHT, **_SETTINGS)  # compiles in less time, runs in more
+light_chunk = quick_jit(_chunk, options=LIGHT, **_SETTINGS)  # less time to compile, more a step
 
 
 def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
