@@ -8,6 +8,7 @@ import jax
 
 LIGHT = {"xla_backend_optimization_level": 1}
 QUICK = {**LIGHT, "xla_cpu_use_fusion_emitters": False}
+INSTANT = {**QUICK, "xla_backend_optimization_level": 0}
 
 
 def quick_jit(function: Callable, *, options: dict[str, Any] = QUICK, **settings: Any) -> Callable:
@@ -19,8 +20,8 @@ def quick_jit(function: Callable, *, options: dict[str, Any] = QUICK, **settings
 
     Args:
         function: a pure function, called by the host and not by another compiled function.
-        options: what to ask the compiler for, on a CPU: `QUICK`, or `LIGHT`, which keeps the
-            fusions, for programs that loop.
+        options: what to ask the compiler for, on a CPU: `QUICK`; or `LIGHT`, which keeps the
+            fusions, for programs that loop; or `INSTANT` where little is computed.
         **settings: of `jax.jit`.
     """
 

@@ -45,7 +45,7 @@ NUM_EPOCHS = 40
 NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
-TRAINED_FOR_EACH = 4  # rows, for each row that is looked at
+TRAINED_FOR_EACH = 8  # rows, for each row that is looked at
 PATIENCE = 50  # steps without a better score, and a quarter of those to the best
 NUM_SAMPLE = 1000  # rows to report on if none are held out
 

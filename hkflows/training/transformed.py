@@ -8,7 +8,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 
-from hkflows.compilation import quick_jit
+from hkflows.compilation import INSTANT, quick_jit
 
 Array = jax.Array
 
@@ -52,7 +52,7 @@ def initial_params(
     return params
 
 
-@functools.partial(quick_jit, static_argnames="flow")
+@functools.partial(quick_jit, options=INSTANT, static_argnames="flow")
 def _params_and_shapes(
     flow: hk.Transformed, key: Array, *context: Array
 ) -> tuple[Any, Array, Array]:
