@@ -107,3 +107,5 @@ __all__ = [
     "training",
     "uniform",
 ]
+
+__version__ = "0.1.0"

@@ -16,6 +16,19 @@ def negative_log_likelihood(q: Any, y: Array, *, weights: Array | None = None) -
         y: `[..., D]`.
         weights: `[...]`, of the rows, if they do not all count alike: the mean is that of
             `-weights log q(y)`. Weights that have mean one themselves leave its scale as it is.
+
+    Raises:
+        ValueError: if there are more contexts than rows, or not a weight for each row.
     """
     log_prob = q.log_prob(y)
+    rows = jnp.shape(y)[:-1]
+    if log_prob.shape != rows:
+        raise ValueError(
+            f"`y` must have a row for each context; got rows of shape {rows} for contexts of shape "
+            f"{q.batch_shape}."
+        )
+    if weights is not None and jnp.shape(weights) != rows:
+        raise ValueError(
+            f"`weights` must have one number for each row, shape {rows}; got {jnp.shape(weights)}."
+        )
     return -jnp.mean(log_prob if weights is None else weights * log_prob)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import haiku as hk
+import jax
 import numpy as np
 
 P = ParamSpec("P")
@@ -34,6 +35,14 @@ class Preset(hk.Transformed):
         self.arguments = arguments
         return self
 
+    def __copy__(self) -> "Preset":
+        """Returns the flow itself, which nothing can change."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Preset":
+        """Returns the flow itself, which nothing can change."""
+        return self
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Preset):
             return False
@@ -53,7 +62,9 @@ def preset(make: Callable[P, hk.Transformed]) -> Callable[P, hk.Transformed]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = {
-            name: tuple(value) if isinstance(value, list | np.ndarray) else value
+            name: tuple(np.asarray(value).tolist())
+            if isinstance(value, list | np.ndarray | jax.Array)
+            else value
             for name, value in bound.arguments.items()
         }
         return Preset(flow, make.__name__, arguments)

@@ -41,12 +41,12 @@ def stream_rows(function: Callable[..., Any], *rows: Any) -> Any:
 
     Args:
         function: maps arrays `[number, ...]` to a pytree of arrays `[number, ...]`.
-        *rows: arrays `[n, ...]`, `n` at least one; memory-mapped ones are read a chunk at a time.
+        *rows: arrays `[n, ...]`; memory-mapped ones are read a chunk at a time.
     """
     n = len(rows[0])
     size = min(n, CHUNK_SIZE)
     whole: Any = None
-    for start in range(0, n, size):
+    for start in range(0, max(n, 1), max(size, 1)):
         # The last chunk begins early, so that it is as long as the others and compiles nothing.
         places = slice(min(start, n - size), min(start, n - size) + size)
         chunk = jax.device_get(function(*(array[places] for array in rows)))

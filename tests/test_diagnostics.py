@@ -147,6 +147,8 @@ def test_the_verdict_finds_the_fault(fault):
         ({"ess": 600.0, "gap": np.asarray([0.01, 0.2])}, "use the importance-corrected draws"),
         ({"stretch": np.asarray([-0.09, 0.0])}, "use the importance-corrected draws"),
         ({"stretch": np.asarray([0.0, 0.14])}, "good"),  # no more than its error
+        ({"stretch": np.asarray([np.nan, 0.3])}, "use the importance-corrected draws"),
+        ({"stretch": np.asarray([np.nan, 0.0])}, "good"),
         ({"ess": 20.0}, "do not trust"),
         ({"rounding": 5.0}, "do not trust"),
         ({"num_nonfinite": 200}, "do not trust"),
@@ -169,7 +171,9 @@ def test_how_the_verdict_combines(changes, verdict):
         "rounding": 1e-4,
         "parameters": parameters,
     }
-    assert judge(**{**fine, **changes})[0] == verdict
+    found, reason = judge(**{**fine, **changes})
+    assert found == verdict
+    assert ("Nothing is known of `a`" in reason) == (verdict == "good" and np.isnan(stretch[0]))
 
 
 def test_wider_draws_find_what_a_narrow_fit_misses():

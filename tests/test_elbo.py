@@ -268,3 +268,7 @@ def test_negative_log_likelihood():
     y = jnp.asarray([[0.0, 0.0], [1.0, 1.0]])
     expected = np.log(2 * np.pi) + 0.5
     np.testing.assert_allclose(hkf.likelihood.negative_log_likelihood(q, y), expected, rtol=1e-6)
+    weights = jnp.asarray([2.0, 0.0])
+    np.testing.assert_allclose(
+        hkf.likelihood.negative_log_likelihood(q, y, weights=weights), np.log(2 * np.pi), rtol=1e-6
+    )

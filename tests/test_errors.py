@@ -18,7 +18,10 @@ def built(function):
     return hk.transform(function).init(jax.random.key(0))
 
 
+KEY = jax.random.key(0)
 TARGET = hkf.Target(lambda z: -jnp.sum(z**2), 2)
+POSITIVE = hkf.Target.from_log_joint(lambda p: -p["x"], {"x": hkf.supports.positive()})
+NO_FLOW = hk.without_apply_rng(hk.transform(lambda: hkf.standard_normal(2)))
 DATA = jnp.zeros((10, 2))
 
 BUILDS = {
@@ -60,6 +63,9 @@ BUILDS = {
     ),
     "target": lambda: hkf.fit_posterior(lambda z: 0.0, key=0),
     "optimizer": lambda: hkf.fit_posterior(TARGET, key=0, optimizer=1e-3),
+    "num_samples": lambda: hkf.fit_posterior(TARGET, key=0, num_samples=0),
+    "estimator": lambda: hkf.fit_posterior(TARGET, key=0, estimator="dreg"),
+    "annealing": lambda: hkf.fit_posterior(TARGET, key=0, annealing=2.0),
     "flow   ": lambda: hkf.fit_posterior(TARGET, key=0, flow=hk.transform(lambda: None)),
     "num_bins": lambda: hkf.RationalQuadratic(num_bins=0),
     "num_bins ": lambda: hkf.RQS(2, num_bins=2.5),
@@ -97,6 +103,41 @@ BUILDS = {
     "context  ": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA, key=0, context=jnp.zeros((9, 1))),
     "validation_fraction": lambda: hkf.fit_density(
         hkf.flows.nsf(2), DATA, key=0, validation_fraction=1.0
+    ),
+    "validation_fraction ": lambda: hkf.fit_density(
+        hkf.flows.nsf(2), DATA, key=0, validation_fraction=None
+    ),
+    "data      ": lambda: hkf.fit_density(
+        hkf.flows.nsf(2), np.ma.masked_array(DATA, mask=DATA == 0.0), key=0
+    ),
+    "flow    ": lambda: hkf.fit_density(NO_FLOW, jax.random.normal(KEY, (10, 2)), key=0),
+    "callback": lambda: hkf.fit_posterior(TARGET, key=0, callback=3),
+    "callback ": lambda: hkf.fit_density(
+        hkf.flows.mean_field(2), jax.random.normal(KEY, (10, 2)), key=0, callback=3
+    ),
+    "log_density    ": lambda: hkf.Target(3.0, 2),
+    "constrain": lambda: hkf.Target(lambda z: z[0], 2, 3),
+    "constrain ": lambda: hkf.Target(lambda z: z[0], 2, lambda z: {}).names(),
+    "parameters": lambda: TARGET.unconstrain(jnp.zeros(3)),
+    "parameters ": lambda: TARGET.unconstrain(jnp.full(2, jnp.nan)),
+    "parameters  ": lambda: POSITIVE.unconstrain({"x": -1.0}),
+    "parameters   ": lambda: POSITIVE.unconstrain({"y": 1.0}),
+    "parameters    ": lambda: POSITIVE.unconstrain({"x": jnp.ones(2)}),
+    "inverse": lambda: hkf.Target(lambda z: z[0], 2, jnp.exp).unconstrain(jnp.ones(2)),
+    "start": lambda: hkf.fit_posterior(
+        TARGET, key=0, flow=hkf.flows.mean_field(2), start=jnp.zeros(2)
+    ),
+    "shape ": lambda: hkf.supports.Support(distrax.Tanh(), 3),
+    "low   ": lambda: hkf.supports.interval(0.0, 0.0),
+    "high": lambda: hkf.supports.interval(0.0, np.inf),
+    "seed": lambda: hkf.Permutation.random(4, KEY),
+    "conditioner  ": lambda: hkf.Coupling(None, mask=[True, False]),
+    "scale": lambda: hkf.LowRankAffine([0.0], [1], [[1.0]]),
+    "weights": lambda: hkf.likelihood.negative_log_likelihood(
+        hkf.standard_normal(2), DATA, weights=jnp.ones((10, 1))
+    ),
+    "y": lambda: hkf.likelihood.negative_log_likelihood(
+        distrax.Independent(distrax.Normal(jnp.zeros((4, 2)), 1.0), 1), DATA[:1]
     ),
 }
 
@@ -165,6 +206,7 @@ OBJECTIVES = {
     [
         ("q", {"q": distrax.Normal}),
         ("log_density", {"log_density": lambda y: y}),
+        ("log_density", {"log_density": lambda y: jnp.sum(y).astype(int)}),
         ("num_samples", {"num_samples": 0}),
         ("chunk_size", {"chunk_size": 0}),
         ("seed", {"seed": 1.5}),

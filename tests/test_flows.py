@@ -1,5 +1,9 @@
 """The ready-made flows."""
 
+import copy
+
+import distrax
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,3 +154,24 @@ def test_deep_flows_are_their_layers_one_after_the_other(name):
     np.testing.assert_allclose(y, expected, atol=1e-5)
     np.testing.assert_allclose(log_det, expected_log_det, atol=1e-5)
     np.testing.assert_allclose(q.inverse(y), x, atol=1e-3)
+
+
+def test_presets_are_values():
+    """Equal to their copies, which share what is compiled, and by any kind of sequence."""
+    flow = hkf.flows.nsf(3, hidden_sizes=[4, 4])
+    assert copy.deepcopy({"flow": flow})["flow"] == copy.copy(flow) == flow
+    for sizes in ((4, 4), np.asarray([4, 4]), jnp.asarray([4, 4])):
+        assert hash(hkf.flows.nsf(3, hidden_sizes=sizes)) == hash(flow)
+        assert hkf.flows.nsf(3, hidden_sizes=sizes) == flow
+    assert hkf.flows.nsf(3, hidden_sizes=(4, 5)) != flow
+
+
+def test_a_layer_without_parameters_can_be_repeated():
+    build = lambda: hkf.Repeated(lambda context: distrax.Block(distrax.Tanh(), 1), 3)  # noqa: E731
+    three = hk.without_apply_rng(hk.transform(build)).apply({})
+    x = jnp.asarray([0.3, -1.0])
+    y, log_det = three.forward_and_log_det(x)
+    np.testing.assert_allclose(y, jnp.tanh(jnp.tanh(jnp.tanh(x))), rtol=1e-5)
+    again, back = three.inverse_and_log_det(y)
+    np.testing.assert_allclose(again, x, rtol=1e-4)
+    np.testing.assert_allclose(log_det, -back, rtol=1e-4)

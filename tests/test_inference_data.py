@@ -44,6 +44,19 @@ def test_weights_and_densities_of_the_draws():
     np.testing.assert_array_equal(found.observed_data["y"], [1.0, 2.0])
 
 
+def test_a_fit_gives_its_draws_by_name():
+    supports = {"scale": hkf.supports.positive(2), "x": hkf.supports.real()}
+    fitted = hkf.Target.from_log_joint(lambda p: -jnp.sum(p["scale"]) - p["x"] ** 2, supports)
+    fit = hkf.fit_posterior(
+        fitted, key=0, flow=hkf.flows.mean_field(3), num_steps=1, progress=False
+    )
+    found = fit.to_arviz(1, 30, observed_data={"y": [1.0]})
+    assert found.posterior["scale"].shape == (1, 30, 2)
+    assert found.posterior["x"].shape == (1, 30)
+    assert (found.posterior["scale"] > 0.0).all()
+    assert set(found.groups()) == {"posterior", "sample_stats", "observed_data"}
+
+
 def test_draws_are_independent_draws_of_the_flow():
     found = to_inference_data(target(), FLOW, key=1, num_draws=20_000)
     z = found.posterior["value"].values[0]

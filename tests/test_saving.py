@@ -21,12 +21,12 @@ from hkflows.training.affine import FORMS
 KEY = jax.random.key(0)
 
 
-def density_fit(flow, conditional=False):
+def density_fit(flow, context_size=None):
     """A fit that has not been trained: quick to make."""
-    params = flow.init(KEY, *([jnp.ones((1, 2))] if conditional else []))
+    params = flow.init(KEY, *([jnp.ones((1, context_size))] if context_size else []))
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)
     losses = np.asarray([2.0, np.nan, 1.0])
-    return hkf.DensityFit(flow, params, losses, np.empty(0), -1.0, conditional, 1, "tired", 0.5)
+    return hkf.DensityFit(flow, params, losses, np.empty(0), -1.0, context_size, 1, "tired", 0.5)
 
 
 def posterior_fit(flow, params, target):
@@ -60,7 +60,7 @@ def test_what_is_ready_made_needs_nothing_else(tmp_path, flow):
         assert read.flow == flow
     for field in ("params", "losses", "validation_losses"):
         jax.tree.map(np.testing.assert_array_equal, getattr(read, field), getattr(fit, field))
-    assert (read.conditional, read.num_skipped, read.stop_reason) == (False, 1, "tired")
+    assert (read.context_size, read.num_skipped, read.stop_reason) == (None, 1, "tired")
     jax.tree.map(np.testing.assert_array_equal, read.distribution, fit.distribution)
 
 
@@ -96,8 +96,8 @@ def test_a_flow_of_the_users_own_and_a_target_are_to_be_given(tmp_path):
 
     # A ready-made flow with a function of the user's is of the user's own.
     lambda_flow = hkf.flows.maf(2, num_layers=1, activation=lambda x: x)
-    density_fit(lambda_flow, conditional=True).save(tmp_path / "lambda")
-    assert hkf.load_fit(tmp_path / "lambda", flow=lambda_flow).conditional
+    density_fit(lambda_flow, context_size=2).save(tmp_path / "lambda")
+    assert hkf.load_fit(tmp_path / "lambda", flow=lambda_flow).context_size == 2
     density_fit(hkf.flows.mean_field(2)).save(tmp_path / "plain")
     with pytest.raises(ValueError, match="`target` must not be given"):
         hkf.load_fit(tmp_path / "plain", target=target)

@@ -1,5 +1,7 @@
 """The stages of a posterior fit, each against a posterior that is known."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +72,25 @@ def test_a_start_that_fails_names_the_parameter():
         training.find_start(target, key=KEY)
 
 
+def test_a_start_of_the_users_own():
+    """Of two narrow modes, the fit is that of the one beside which it starts."""
+
+    def log_joint(p):
+        log_x, modes = jnp.log(p["x"]), jnp.log(jnp.asarray([3.0, 200.0]))
+        return jax.scipy.special.logsumexp(-0.5 * ((log_x - modes) / 0.1) ** 2) - log_x
+
+    target = hkf.Target.from_log_joint(log_joint, {"x": hkf.supports.positive()})
+    for x in (2.5, 210.0):
+        fit = hkf.fit_posterior(target, key=KEY, start={"x": x}, progress=False)
+        np.testing.assert_allclose(
+            np.median(fit.sample(1, 2000)["x"]), 3.0 if x < 100 else 200.0, rtol=0.1
+        )
+    with pytest.raises(ValueError, match="finite"):
+        hkf.fit_posterior(
+            hkf.Target(lambda z: jnp.log(z[0]) - z[0], 1), key=KEY, start=jnp.asarray([-1.0])
+        )
+
+
 def test_matching_solves_its_equation():
     """S U S + S = V, with U and V as in Cai et al. (2024)."""
     rng = np.random.default_rng(0)
@@ -123,6 +144,10 @@ def test_a_flow_around_a_gaussian_starts_as_that_gaussian():
     fresh = flow.apply(flow.init(KEY))
     z = q.sample(seed=KEY, sample_shape=(5,))
     np.testing.assert_allclose(fresh.log_prob(z), q.log_prob(z), rtol=1e-4)
+    around = training.around(hkf.flows.mean_field(2), q)
+    contexts = jnp.ones((4, 3))
+    params = around.init(KEY, context=contexts)
+    assert around.apply(params, context=contexts).batch_shape == (4,)
 
 
 def test_the_default_flow_has_a_square_matrix_up_to_500_dimensions():
@@ -169,6 +194,22 @@ def test_importance_resampling_corrects_a_crude_fit():
     corrected = fit.sample(1, 20_000, importance_resample=True)
     assert abs(float(plain.std()) - 0.8) > 0.1
     np.testing.assert_allclose([corrected.mean(), corrected.std()], [0.5, 0.8], atol=0.03)
+    one_by_one = [float(fit.sample(seed, 1, importance_resample=True)[0, 0]) for seed in range(400)]
+    assert abs(np.std(one_by_one) - 0.8) < 0.1  # few draws are picked from no fewer proposals
+    nowhere = dataclasses.replace(fit, target=hkf.Target(lambda z: z[0] - jnp.inf, 1))
+    with pytest.raises(ValueError, match="`importance_resample`"):
+        nowhere.sample(0, 1, importance_resample=True)
+
+
+def test_densities_at_points_of_the_right_size():
+    target, flow = normal(np.zeros(2), np.eye(2)), hkf.flows.mean_field(2)
+    fit = hkf.fit_posterior(target, key=0, flow=flow, num_steps=1, progress=False)
+    z = np.asarray([[0.1, 0.2], [0.3, -2.0]])
+    np.testing.assert_allclose(fit.log_prob(z), fit.distribution.log_prob(z), rtol=1e-5)
+    assert fit.log_prob(z[:0]).shape == (0,)
+    for wrong in (z[0], z[:, :1], z.astype(int)):
+        with pytest.raises(ValueError, match="`z`"):
+            fit.log_prob(wrong)
 
 
 ROWS = np.random.default_rng(3).normal([1.0, -2.0], 1.0, (103, 2))
@@ -182,6 +223,11 @@ def from_rows():
         num_data=103,
     )
     return hkf.Target.from_log_joint(joint, {"mean": hkf.supports.real(2)})
+
+
+def test_the_number_of_data_is_that_which_the_density_was_told():
+    with pytest.raises(ValueError, match="`data` must have the 103 rows"):
+        hkf.fit_posterior(from_rows(), key=0, data=ROWS[:100])
 
 
 def test_all_data_in_chunks_is_all_data_at_once():

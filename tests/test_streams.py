@@ -36,7 +36,7 @@ def test_picked_draws_are_those_of_all():
     np.testing.assert_array_equal(again, drawn[picked])
 
 
-@pytest.mark.parametrize("n", [1, 4, 5, 12])
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 12])
 def test_rows_come_back_in_order_from_chunks_of_one_size(n):
     rows = np.arange(2.0 * n).reshape(n, 2)
     sizes = set()
@@ -46,6 +46,6 @@ def test_rows_come_back_in_order_from_chunks_of_one_size(n):
         return x[:, 0] + y
 
     np.testing.assert_array_equal(
-        streams.stream_rows(function, rows, -rows[:, 1]), rows[:, 0] - rows[:, 1]
+        streams.stream_rows(function, rows, -rows[:, 1]), rows[:, 0] - rows[:, 1], strict=True
     )
     assert sizes == {min(n, 4)}

@@ -56,6 +56,35 @@ def test_simplex_and_ordered():
     ).all()
 
 
+EVERY_SUPPORT = {
+    "real": supports.real(2),
+    "positive": supports.positive(),
+    "interval": supports.interval(0.1, 0.9, 2, 1),
+    "unit_interval": supports.unit_interval(),
+    "simplex": supports.simplex(3),
+    "ordered": supports.ordered(3),
+    "correlation_cholesky": supports.correlation_cholesky(3),
+    "covariance_cholesky": supports.covariance_cholesky(2),
+    "circle": supports.circle(2),
+    "bijector": tfb.Softplus(),
+    "distribution": tfd.Gamma(jnp.ones(2), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", EVERY_SUPPORT)
+def test_the_way_back_to_the_vector(name):
+    target = hkf.Target.from_log_joint(lambda p: 0.0 * p[0].sum(), [EVERY_SUPPORT[name]])
+    (value,) = target.constrain(jax.random.normal(jax.random.key(0), (target.event_size,)))
+    (again,) = target.constrain(target.unconstrain([value]))
+    np.testing.assert_allclose(again, value, rtol=1e-5, atol=1e-6)
+
+
+def test_an_interval_ends_where_it_is_told_to(x64):
+    low, high = supports.interval(0.7, 0.9).bijector.forward(jnp.asarray([-40.0, 40.0]))
+    assert 0.7 <= low < 0.7 + 1e-12
+    assert 0.9 - 1e-12 < high <= 0.9
+
+
 def test_names_shapes_and_nesting():
     target = hkf.Target.from_log_joint(
         lambda p: jnp.sum(p["a"]) + p["b"][0] + jnp.sum(p["b"][1]),
@@ -157,8 +186,9 @@ def test_circle_of_angles():
     angles, log_det = support.bijector.forward_and_log_det(z)
     np.testing.assert_allclose(angles, np.arctan2(z[:, 1], z[:, 0]), rtol=1e-5)
     np.testing.assert_allclose(log_det, -0.5 * np.sum(z**2, axis=-1), rtol=1e-5)
-    with pytest.raises(NotImplementedError):
-        support.bijector.inverse(angles)
+    again, back = support.bijector.inverse_and_log_det(angles)
+    np.testing.assert_allclose(again, z / np.linalg.norm(z, axis=-1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(back, -support.bijector.forward_log_det_jacobian(again), rtol=1e-5)
 
 
 TWO = jnp.asarray([0.5, -1.0])

@@ -66,6 +66,33 @@ def test_programs_that_their_text_does_not_tell_apart_differ():
     assert once != program(5.0)
 
 
+@pytest.mark.parametrize("wrap", [jax.jit, lambda f: jax.checkpoint(jax.jit(f))])
+def test_programs_around_compiled_functions_differ_by_what_these_close_over(wrap):
+    def program(factor):
+        weight = jnp.full((2, 3), factor)
+        compiled = wrap(lambda z: jnp.tanh(z @ weight))  # which keeps the weight to itself
+        build = hk.transform(lambda: trace(lambda z: compiled(z), 2, None).program)
+        return build.apply({}, None)
+
+    assert program(1.0) == program(1.0)
+    assert program(1.0) != program(5.0)
+
+
+def test_a_conditioner_with_noise_or_state_is_refused():
+    def noisy(z):
+        return hk.dropout(hk.next_rng_key(), 0.5, hk.Linear(3)(z))
+
+    def counting(z):
+        count = hk.get_state("count", (), init=jnp.zeros)
+        hk.set_state("count", count + 1)
+        return hk.Linear(3)(z) + count
+
+    for conditioner in (noisy, counting):
+        build = hk.transform_with_state(lambda: trace(conditioner, 2, None))  # noqa: B023
+        with pytest.raises(ValueError, match="`conditioner` must be deterministic and without"):
+            build.init(jax.random.key(0))
+
+
 def test_a_shared_network_stays_shared():
     def build():
         net = hk.nets.MLP([4])

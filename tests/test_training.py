@@ -123,6 +123,25 @@ def test_conditional_density_fit():
     np.testing.assert_allclose([draws.mean(), draws.std()], [3.0, 0.5], atol=0.1)
     with pytest.raises(ValueError, match="condition"):
         _ = fit.distribution
+    assert fit.sample(0, 7, [1.5]).shape == (7, 1)
+    np.testing.assert_allclose(fit.sample(0, 5000, [1.5]).mean(), 3.0, atol=0.1)
+    y, contexts = np.asarray([[1.0], [2.0], [3.0]]), np.asarray([[0.5], [1.0], [2.0]])
+    np.testing.assert_allclose(
+        fit.log_likelihood(y, contexts),
+        [float(fit.condition(c).log_prob(one)) for one, c in zip(y, contexts, strict=True)],
+        rtol=1e-4,
+    )
+    assert fit.log_likelihood(y[:0], contexts[:0]).shape == (0,)
+    for wrong in (
+        lambda: fit.log_likelihood(y),
+        lambda: fit.log_likelihood(y, contexts[:1]),
+        lambda: fit.condition([1, 2]),
+        lambda: fit.condition([1.0, 2.0]),
+        lambda: fit.sample(0, 5),
+        lambda: fit.sample(0, 5, contexts),
+    ):
+        with pytest.raises(ValueError, match="`context`"):
+            wrong()
 
 
 def test_without_held_out_rows_every_step_is_done():

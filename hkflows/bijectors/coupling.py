@@ -57,6 +57,7 @@ class Coupling(distrax.Bijector):
         context: Array | None = None,
     ):
         super().__init__(event_ndims_in=1)
+        checks.function("conditioner", conditioner)
         check_transformer(transformer)
         kept = checks.concrete("mask", mask)
         if kept.dtype != bool or kept.ndim != 1:

@@ -28,6 +28,8 @@ class LowRankAffine(distrax.Bijector):
 
     def __init__(self, shift: Array, scale: Array, factor: Array):
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
+        shift, scale = checks.floating("shift", shift), checks.floating("scale", scale)
+        factor = checks.floating("factor", factor)
         if shift.shape != scale.shape or factor.shape[:-1] != shift.shape or shift.ndim != 1:
             raise ValueError(
                 "`shift`, `scale` and `factor` must have shapes [D], [D] and [D, R]; got "

@@ -52,6 +52,7 @@ class Repeated(distrax.Bijector):
             is_constant_log_det=layers.is_constant_log_det,
         )
         self._layers = layers
+        self._num_layers = num_layers
 
     @property
     def layers(self) -> distrax.Bijector:
@@ -61,7 +62,7 @@ class Repeated(distrax.Bijector):
     @property
     def num_layers(self) -> int:
         """L."""
-        return jax.tree.leaves(self._layers)[0].shape[0]
+        return self._num_layers
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
@@ -72,7 +73,8 @@ class Repeated(distrax.Bijector):
             x, increment = layer.forward_and_log_det(x)
             return (x, log_det + increment), None
 
-        return jax.lax.scan(step, (x, jnp.zeros(x.shape[:-1], x.dtype)), self._layers)[0]
+        start = x, jnp.zeros(x.shape[:-1], x.dtype)
+        return jax.lax.scan(step, start, self._layers, length=self.num_layers)[0]
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
@@ -84,7 +86,7 @@ class Repeated(distrax.Bijector):
             return (y, log_det + increment), None
 
         start = y, jnp.zeros(y.shape[:-1], y.dtype)
-        return jax.lax.scan(step, start, self._layers, reverse=True)[0]
+        return jax.lax.scan(step, start, self._layers, length=self.num_layers, reverse=True)[0]
 
     def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
         """Carries the gradient of a log-density from layer to layer; see `bijectors.score`."""
@@ -97,7 +99,7 @@ class Repeated(distrax.Bijector):
 
         score = jnp.broadcast_to(score.astype(x.dtype), x.shape)
         start = x, jnp.zeros(x.shape[:-1], x.dtype), score
-        return jax.lax.scan(step, start, self._layers)[0]
+        return jax.lax.scan(step, start, self._layers, length=self.num_layers)[0]
 
     def result_shape(self, event: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         """Returns the shape and dtype that the layers give an event."""

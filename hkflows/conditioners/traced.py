@@ -1,13 +1,14 @@
 """Any Haiku callable as a value: visited once, then a pure program and its arrays."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import haiku as hk
 import jax
 import jax.extend.core
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
 VectorFunction = Callable[[Array], Array]
@@ -17,13 +18,15 @@ class Program:
     """A traced function of one vector. Two programs are equal if they read the same.
 
     The comparison is what lets two builds of a flow share one compilation: a Haiku callable may be
-    a fresh lambda at every build, its trace is the same text. Where the text does not tell all, as
-    with callbacks and custom reverse-mode rules, a program equals itself alone.
+    a fresh lambda at every build, its trace is the same text, and the arrays that compiled
+    functions in it close over are the same numbers. Where these do not tell all, as with callbacks
+    and custom reverse-mode rules, a program equals itself alone.
     """
 
     def __init__(self, closed: jax.extend.core.ClosedJaxpr):
         self._jaxpr = closed.jaxpr
         self._text = str(closed.jaxpr)
+        self._numbers = tuple(_inner_numbers(closed.jaxpr))
         self._tells_all = not any(word in self._text for word in ("callback", "custom_vjp"))
         self.in_dtype = closed.in_avals[-1].dtype
         self.out_shape = closed.out_avals[0].shape
@@ -37,10 +40,25 @@ class Program:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program) or not self._tells_all:
             return self is other
-        return self._text == other._text
+        return (self._text, self._numbers) == (other._text, other._numbers)
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+
+def _inner_numbers(jaxpr: jax.extend.core.Jaxpr) -> Iterator[tuple[Any, ...]]:
+    """Yields the arrays that programs within a program close over, which its text leaves out."""
+    inner = (jax.extend.core.Jaxpr, jax.extend.core.ClosedJaxpr)
+    for equation in jaxpr.eqns:
+        for part in jax.tree.leaves(equation.params, is_leaf=lambda leaf: isinstance(leaf, inner)):
+            if isinstance(part, jax.extend.core.ClosedJaxpr):
+                for const in part.consts:
+                    typed = jnp.issubdtype(jnp.asarray(const).dtype, jax.dtypes.prng_key)
+                    array = np.asarray(jax.random.key_data(const) if typed else const)
+                    yield array.shape, array.dtype, array.tobytes()
+                part = part.jaxpr
+            if isinstance(part, jax.extend.core.Jaxpr):
+                yield from _inner_numbers(part)
 
 
 @jax.tree_util.register_dataclass
@@ -127,8 +145,12 @@ def _replay(conditioner: VectorFunction, values: Sequence[Array], z: Array) -> A
         with hk.custom_getter(record):
             return conditioner(z)
 
-    replayed = hk.transform(run)
-    shapes = jax.eval_shape(replayed.init, jax.random.key(0))
+    replayed = hk.transform_with_state(run)
+    shapes, state = jax.eval_shape(replayed.init, jax.random.key(0))
+    if state:
+        raise ValueError(
+            f"`conditioner` must be deterministic and without state; it has the state {state}."
+        )
     params: dict[str, dict[str, Array]] = {}
     for (module, name), value in zip(_held(names, shapes), values, strict=False):
         params.setdefault(module, {})[name] = value
@@ -138,7 +160,12 @@ def _replay(conditioner: VectorFunction, values: Sequence[Array], z: Array) -> A
             "built outside and inside of it may have the same names: build all of them on one "
             "side, or name them apart."
         )
-    return replayed.apply(params, None)
+    try:
+        return replayed.apply(params, {}, None)[0]
+    except ValueError as error:  # which neither of the runs with a key has raised
+        raise ValueError(
+            "`conditioner` must be deterministic and without state; without a random key it fails."
+        ) from error
 
 
 def _held(names: Iterable[str], params: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

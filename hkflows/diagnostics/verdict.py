@@ -80,6 +80,8 @@ def judge(
         )
         return "use the importance-corrected draws", reason
     excess = np.abs(p.stretch) - p.stretch_error
+    unknown = np.isnan(excess)
+    excess = np.where(unknown, -np.inf, excess)
     worst = int(np.argmax(excess))
     if excess[worst] > STRETCH:
         reason = (
@@ -87,4 +89,8 @@ def judge(
             f"{100.0 * p.stretch[worst]:.0f} %."
         )
         return "use the importance-corrected draws", reason
-    return "good", f"Plain and importance-corrected marginals agree, with {weights}."
+    reason = f"Plain and importance-corrected marginals agree, with {weights}."
+    if unknown.any():
+        reason += f" Nothing is known of `{p.names[int(np.argmax(unknown))]}`: its draws are "
+        reason += "not all finite."
+    return "good", reason

@@ -101,6 +101,8 @@ def log_weight(log_density: LogDensity, y: Array, log_q: Array) -> Array:
             f"`log_density` must map draws of shape {y.shape[1:]} to shape {log_q.shape[1:]}; "
             f"it returned {jnp.shape(log_p)[1:]}."
         )
+    if not jnp.issubdtype(log_p.dtype, jnp.floating):
+        raise ValueError(f"`log_density` must return real floating numbers; got {log_p.dtype}.")
     return log_p - log_q
 
 

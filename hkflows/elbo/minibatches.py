@@ -1,5 +1,6 @@
 """The log joint density of a model, estimated from part of its data."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,40 @@ from hkflows import checks
 Array = jax.Array
 
 
+@dataclasses.dataclass(frozen=True)
+class Minibatch:
+    """A log joint density that sees a batch of the data at a time; see `minibatch`.
+
+    Attributes:
+        log_prior: maps the parameters to a scalar (nats).
+        log_likelihood: maps the parameters and a batch to numbers for every datum, or their sum.
+        num_data: N, the number of data in all.
+    """
+
+    log_prior: Callable[[Any], Array]
+    log_likelihood: Callable[[Any, Any], Array]
+    num_data: int
+
+    def __call__(self, parameters: Any, batch: Any) -> Array:
+        """Returns the estimate from a batch, a scalar (nats)."""
+        size = _batch_size(batch)
+        prior = self.log_prior(parameters)
+        if jnp.shape(prior) != ():
+            raise ValueError(f"`log_prior` must return a scalar; got shape {jnp.shape(prior)}.")
+        terms = self.log_likelihood(parameters, batch)
+        if jnp.shape(terms) not in ((), (size,)):
+            raise ValueError(
+                f"`log_likelihood` must return a row per datum, shape {(size,)}, or a scalar, "
+                f"their sum; got shape {jnp.shape(terms)}."
+            )
+        return prior + (self.num_data / size) * jnp.sum(terms)
+
+
 def minibatch(
     log_prior: Callable[[Any], Array],
     log_likelihood: Callable[[Any, Any], Array],
     num_data: int,
-) -> Callable[[Any, Any], Array]:
+) -> Minibatch:
     """Returns a log joint density that sees a batch of B of the N data at a time.
 
         log p(parameters) + (N / B) sum_{n in batch} log p(datum_n | parameters)
@@ -55,22 +85,7 @@ def minibatch(
     """
     checks.function("log_prior", log_prior)
     checks.function("log_likelihood", log_likelihood)
-    num_data = checks.positive_int("num_data", num_data)
-
-    def log_density(parameters: Any, batch: Any) -> Array:
-        size = _batch_size(batch)
-        prior = log_prior(parameters)
-        if jnp.shape(prior) != ():
-            raise ValueError(f"`log_prior` must return a scalar; got shape {jnp.shape(prior)}.")
-        terms = log_likelihood(parameters, batch)
-        if jnp.shape(terms) not in ((), (size,)):
-            raise ValueError(
-                f"`log_likelihood` must return a row per datum, shape {(size,)}, or a scalar, "
-                f"their sum; got shape {jnp.shape(terms)}."
-            )
-        return prior + (num_data / size) * jnp.sum(terms)
-
-    return log_density
+    return Minibatch(log_prior, log_likelihood, checks.positive_int("num_data", num_data))
 
 
 def _batch_size(batch: Any) -> int:

@@ -1,7 +1,7 @@
 """Targets from NumPyro models."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from hkflows.targets import Target
 from hkflows.targets.log_joint import unflatten
+from hkflows.targets.names import listed
 
 Array = jax.Array
 
@@ -50,7 +51,7 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
         from numpyro import handlers
         from numpyro.distributions import biject_to
         from numpyro.infer import init_to_uniform
-        from numpyro.infer.util import constrain_fn, potential_energy
+        from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
     except ImportError as error:
         raise ImportError(
             "`from_numpyro` needs NumPyro: install the extra, `pip install hkflows[numpyro]`."
@@ -78,7 +79,15 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
     def constrain(z: Array) -> dict[str, Array]:
         return constrain_fn(seeded, args, kwargs, sites(z), return_deterministic=True)
 
-    return Target(log_density, sum(map(math.prod, shapes.values())), constrain)
+    def unconstrain(parameters: Mapping[str, Any]) -> Array:
+        missing = [name for name in shapes if name not in parameters]
+        if missing:
+            raise ValueError(f"`parameters` must have all latent sites; {listed(missing)} lack.")
+        values = {name: jnp.asarray(parameters[name], float) for name in shapes}
+        pieces = unconstrain_fn(seeded, args, kwargs, values)
+        return jnp.concatenate([jnp.ravel(pieces[name]) for name in shapes])
+
+    return Target(log_density, sum(map(math.prod, shapes.values())), constrain, unconstrain)
 
 
 def _is_latent(name: str, site: dict[str, Any]) -> bool:

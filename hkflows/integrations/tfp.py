@@ -84,7 +84,17 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
         values = bijector.forward(parts(z))
         return dict(zip(values._fields, values, strict=True)) if _is_named(values) else values
 
-    return Target(log_density, sum(map(math.prod, shapes)), constrain)
+    def unconstrain(parameters: Any) -> Array:
+        example = jax.eval_shape(constrain, jnp.zeros(sum(map(math.prod, shapes))))
+        expected: Any = jax.tree.structure(example)
+        if jax.tree.structure(parameters) != expected:
+            raise ValueError(f"`parameters` must be shaped like {example}; got {parameters}.")
+        if _is_named(pinned.dtype):
+            parameters = type(pinned.dtype)(**parameters)
+        values = jax.tree.map(jnp.asarray, parameters, pinned.dtype)
+        return jnp.concatenate([*map(jnp.ravel, jax.tree.leaves(bijector.inverse(values)))])
+
+    return Target(log_density, sum(map(math.prod, shapes)), constrain, unconstrain)
 
 
 def _pin(joint: tfd.JointDistribution, observed: Any) -> Any:

@@ -34,5 +34,8 @@ class Angle(distrax.Bijector):
         return jnp.arctan2(second, first), -0.5 * squares
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
-        """Raises `NotImplementedError`: an angle does not know its radius."""
-        raise NotImplementedError("An angle is the image of a ray; `Angle` has no inverse.")
+        """Returns the points on the unit circle, `[..., 2]`, for angles `[...]`, and one half.
+
+        An angle does not know its radius: this undoes `forward` on the unit circle only.
+        """
+        return jnp.stack([jnp.cos(y), jnp.sin(y)], axis=-1), jnp.full_like(y, 0.5)

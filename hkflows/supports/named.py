@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from hkflows import checks
@@ -15,8 +16,8 @@ class Support:
     """A set of parameter values: the image of unconstrained arrays under a bijector.
 
     Attributes:
-        bijector: a distrax or TFP bijector, from unconstrained values to the support. Only its
-            forward direction is used.
+        bijector: a distrax or TFP bijector, from unconstrained values to the support. Its inverse
+            is asked for nothing but a start that the user gives.
         shape: the shape of the unconstrained values.
     """
 
@@ -24,8 +25,7 @@ class Support:
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for size in self.shape:
-            checks.positive_int("shape", size)
+        checks.positive_ints("shape", self.shape)
 
 
 def real(*shape: int) -> Support:
@@ -40,9 +40,11 @@ def positive(*shape: int) -> Support:
 
 def interval(low: float, high: float, *shape: int) -> Support:
     """Returns the support of arrays within `(low, high)`, through the logistic function."""
+    ends = checks.finite_float("low", low), checks.finite_float("high", high)
     if not low < high:
         raise ValueError(f"`low` must be less than `high`; got {low} and {high}.")
-    return Support(tfb.Sigmoid(low=low, high=high), shape)
+    low_end, high_end = map(jnp.asarray, ends)  # TFP would round a `float` to float32
+    return Support(tfb.Sigmoid(low=low_end, high=high_end), shape)
 
 
 def unit_interval(*shape: int) -> Support:

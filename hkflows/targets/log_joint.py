@@ -96,6 +96,24 @@ class LogJoint:
         """Returns the parameters at `z`, `[D]`."""
         return self.constrain_and_log_det(z)[0]
 
+    def unconstrain(self, parameters: Any) -> Array:
+        """Returns the vector, `[D]`, at which the parameters are these."""
+        leaves, structure = jax.tree.flatten(parameters)
+        if structure != self.structure:
+            raise ValueError(
+                f"`parameters` must be shaped like `supports`, {self.structure}; got {structure}."
+            )
+        pieces = []
+        for name, support, leaf in zip(leaf_names(parameters), self.supports, leaves, strict=True):
+            bijector = distrax.as_bijector(support.bijector)
+            shape = jax.eval_shape(bijector.forward, jnp.zeros(support.shape)).shape
+            if jnp.shape(leaf) != shape:
+                raise ValueError(
+                    f"`parameters` must have shape {shape} at {name}; got {jnp.shape(leaf)}."
+                )
+            pieces.append(bijector.inverse(jnp.asarray(leaf, float)).reshape(-1))
+        return jnp.concatenate(pieces)
+
     def without_log_det(self, z: Array, *batch: Any) -> Array:
         """Returns the log joint of the parameters at `z`, `[D]` (nats)."""
         return self._evaluate(self.constrain(z), batch, z.dtype)

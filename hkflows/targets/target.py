@@ -11,6 +11,7 @@ from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows import checks
+from hkflows.elbo.minibatches import Minibatch
 from hkflows.supports import Support
 from hkflows.supports.conversion import as_support
 from hkflows.targets.at_points import check_density
@@ -33,6 +34,7 @@ class Target:
             One with two arguments takes a batch of data as the second.
         event_size: D.
         constrain: maps an unconstrained vector `[D]` to what the user calls the parameters.
+        inverse: maps such parameters to the vector, if the way back is known; see `unconstrain`.
 
     Raises:
         ValueError: if `log_density` does not return a floating scalar. One that takes data cannot
@@ -42,9 +44,12 @@ class Target:
     log_density: Callable[..., Array]
     event_size: int
     constrain: Callable[[Array], Any] = _identity
+    inverse: Callable[[Any], Array] | None = None
 
     def __post_init__(self) -> None:
+        checks.function("log_density", self.log_density)
         checks.positive_int("event_size", self.event_size)
+        checks.function("constrain", self.constrain)
         if self.takes_data:
             return
 
@@ -62,9 +67,46 @@ class Target:
             return self.log_density.takes_data
         return takes_data("log_density", self.log_density)
 
+    @property
+    def num_data(self) -> int | None:
+        """N, if the log density is that of `hkflows.elbo.minibatch`, which is told it."""
+        density = self.log_density
+        if isinstance(density, LogJoint):
+            density = density.log_joint
+        return density.num_data if isinstance(density, Minibatch) else None
+
     def names(self) -> tuple[str, ...]:
-        """Returns a name for each scalar among the parameters: `scale`, `x[0]`, `tau[1,2]`."""
-        return scalar_names(jax.eval_shape(self.constrain, jnp.zeros(self.event_size)))
+        """Returns a name for each scalar among the parameters: `scale`, `x[0]`, `tau[1,2]`.
+
+        Raises:
+            ValueError: if `constrain` returns none.
+        """
+        names = scalar_names(jax.eval_shape(self.constrain, jnp.zeros(self.event_size)))
+        if not names:
+            raise ValueError("`constrain` must return at least one parameter; it returned none.")
+        return names
+
+    def unconstrain(self, parameters: Any) -> Array:
+        """Returns the unconstrained vector, `[D]`, that `constrain` maps to these parameters.
+
+        Args:
+            parameters: such as `constrain` gives, not traced.
+
+        Raises:
+            ValueError: if they have other shapes or do not lie within their supports; or if the way
+                back is not known, as of a `constrain` of the user's own without an `inverse`.
+        """
+        inverse = _identity if self.constrain is _identity else self.inverse
+        if inverse is None:
+            raise ValueError(
+                "`target` must have an `inverse` for `parameters` to be turned into a vector."
+            )
+        z = checks.event("parameters", inverse(parameters), self.event_size)
+        if z.ndim != 1 or not jnp.isfinite(z).all():
+            raise ValueError(
+                f"`parameters` must be one value each, inside of the supports; got {parameters}."
+            )
+        return z
 
     def check_at(self, z: Array, *batch: Any) -> None:
         """Raises `ValueError` where a fit that starts at these points could not succeed.
@@ -135,7 +177,7 @@ class Target:
         if not leaves:
             raise ValueError("`supports` must hold at least one parameter; got none.")
         density = LogJoint(log_joint, leaves, structure, takes_data("log_joint", log_joint))
-        return cls(density, density.event_size, density.constrain)
+        return cls(density, density.event_size, density.constrain, density.unconstrain)
 
     @classmethod
     def from_numpyro(cls, model: Callable[..., Any], *args: Any, **kwargs: Any) -> "Target":

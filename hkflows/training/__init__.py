@@ -2,7 +2,8 @@
 
 from hkflows.training.density import fit_density
 from hkflows.training.density_fit import DensityFit
-from hkflows.training.flow import around, default_flow, fit_flow, unmoved
+from hkflows.training.flow import fit_flow
+from hkflows.training.flows import around, default_flow, unmoved
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior import fit_posterior

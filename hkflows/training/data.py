@@ -41,7 +41,13 @@ def check_data(target: Target, data: Any, batch_size: int | None) -> int:
         )
     for leaf in leaves:
         checks.all_finite("data", jnp.asarray(leaf))
-    return sizes.pop()
+    num_rows = sizes.pop()
+    if target.num_data not in (None, num_rows):
+        raise ValueError(
+            f"`data` must have the {target.num_data} rows that `minibatch` was told of; got "
+            f"{num_rows}."
+        )
+    return num_rows
 
 
 def batches(key: Array, num_rows: int, batch_size: int, num_steps: int) -> Array:

@@ -97,7 +97,8 @@ def fit_density(
             rows.
         standardise: whether to train in standard units. Set it to false for a flow that knows the
             units of the data, such as one that ends in `hkflows.box` or `hkflows.standardise`.
-        batch_size: rows a step, by default an eighth of them, between 32 and 256.
+        batch_size: rows a step, by default an eighth of them, between 32 and 256; if there are
+            fewer to train on, all of them.
         num_steps: the most optimiser steps; by default 40 epochs (10 without held-out rows), but
             from 1,000 to 10,000 steps (no fewer than 10 without held-out rows).
         optimizer: an optax gradient transformation; by default Adam with a cosine schedule from
@@ -124,10 +125,12 @@ def fit_density(
     """
     start = time.perf_counter()
     check_flow(flow)
+    if callback is not None:
+        checks.function("callback", callback)
     folder = checkpoint_folder(checkpoint_dir, resume)
     key = checks.prng_key("key", key)
     init_key, train_key, split_key = jax.random.split(key, 3)
-    if not 0.0 <= validation_fraction < 1.0:
+    if not 0.0 <= checks.finite_float("validation_fraction", validation_fraction) < 1.0:
         raise ValueError(f"`validation_fraction` must be in [0, 1); got {validation_fraction}.")
     source = source_of(
         data,
@@ -188,7 +191,7 @@ def fit_density(
         losses=result.losses,
         validation_losses=result.scores if num_held_out else np.empty(0),
         train_log_likelihood=np.nan if result.report is None else -float(result.report),
-        conditional=sample.context is not None,
+        context_size=None if sample.context is None else sample.context.shape[1],
         num_skipped=result.num_skipped,
         stop_reason=result.stop_reason,
         seconds=time.perf_counter() - start,

@@ -1,6 +1,7 @@
 """What a fit to data leaves."""
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -9,9 +10,11 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from hkflows import checks
 from hkflows.distributions import FlowDistribution
-from hkflows.streams import stream_rows
+from hkflows.streams import stream_draws, stream_rows
 from hkflows.training.codec import describable
+from hkflows.training.rows import rows_of
 from hkflows.training.saving import save
 from hkflows.training.tables import table
 
@@ -33,7 +36,7 @@ class DensityFit:
             were held out.
         train_log_likelihood: the mean log-likelihood of training rows under `params` (nats): of as
             many as were held out, or up to 1,000.
-        conditional: whether the fit has a context.
+        context_size: C, if the fit has a context, or `None`.
         num_skipped: steps whose gradient was not finite; they changed nothing.
         stop_reason: why the fit ended.
         seconds: how long it took, compilation included.
@@ -44,7 +47,7 @@ class DensityFit:
     losses: np.ndarray
     validation_losses: np.ndarray
     train_log_likelihood: float
-    conditional: bool
+    context_size: int | None
     num_skipped: int
     stop_reason: str
     seconds: float
@@ -55,6 +58,11 @@ class DensityFit:
         return -float(self.validation_losses.min()) if self.validation_losses.size else None
 
     @property
+    def conditional(self) -> bool:
+        """Whether the fit has a context."""
+        return self.context_size is not None
+
+    @property
     def distribution(self) -> FlowDistribution:
         """The fitted distribution; for a conditional fit see `condition`."""
         if self.conditional:
@@ -63,12 +71,29 @@ class DensityFit:
 
     def condition(self, context: ArrayLike) -> FlowDistribution:
         """Returns the fitted distribution given a context, `[..., C]`."""
-        if not self.conditional or context is None:
+        if self.context_size is None or context is None:
             raise ValueError(
                 f"`context` must be given if and only if the fit has one (conditional: "
                 f"{self.conditional}); got {context!r}."
             )
-        return self.flow.apply(self.params, context)
+        return self.flow.apply(self.params, checks.event("context", context, self.context_size))
+
+    def sample(self, key: Array | int, n: int, context: ArrayLike | None = None) -> np.ndarray:
+        """Draws from the fit, as a NumPy array `[n, D]`, made 10,000 draws at a time.
+
+        Args:
+            key: a PRNG key, typed or not, or an integer.
+            n: the number of draws, at least one.
+            context: `[C]`, for a conditional fit.
+        """
+        q = self.distribution if context is None else self.condition(context)
+        if q.batch_shape:
+            raise ValueError(
+                f"`context` must be one, shape [C]; got contexts of shape {q.batch_shape}. For "
+                "draws given many see `fit.condition(context)`."
+            )
+        checks.positive_int("n", n)
+        return stream_draws(functools.partial(_draw, q), checks.prng_key("key", key), n)
 
     def log_likelihood(self, data: ArrayLike, context: ArrayLike | None = None) -> np.ndarray:
         """Returns the log-likelihood of each row (nats), `[N]`, such as of test data.
@@ -78,11 +103,15 @@ class DensityFit:
         Args:
             data: `[N, D]`, which may be a memory-mapped array.
             context: `[N, C]`, for a conditional fit.
+
+        Raises:
+            ValueError: if an argument has another shape, is missing or one too many.
         """
-        if self.conditional or context is not None:
-            return stream_rows(lambda y, c: _log_prob(self.condition(c), y), data, context)
-        q = self.distribution
-        return stream_rows(lambda y: _log_prob(q, y), data)
+        rows = rows_of(data, context)
+        if rows.context is None:
+            q = self.distribution
+            return stream_rows(lambda y: _log_prob(q, y), rows.data)
+        return stream_rows(lambda y, c: _log_prob(self.condition(c), y), rows.data, rows.context)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the fit to a new or empty folder, from which `hkflows.load_fit` reads it.
@@ -110,3 +139,8 @@ class DensityFit:
 @jax.jit
 def _log_prob(q: FlowDistribution, y: Array) -> Array:
     return q.log_prob(y)
+
+
+@functools.partial(jax.jit, static_argnames="n")
+def _draw(q: FlowDistribution, key: Array, n: int) -> Array:
+    return q.sample(seed=key, sample_shape=(n,))

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from typing import Any
+from typing import Any, get_args
 
 import haiku as hk
 import jax
@@ -12,21 +12,16 @@ import optax
 from jax.sharding import Mesh
 
 from hkflows import checks, elbo
-from hkflows.bases import standard_normal
-from hkflows.bijectors import IAF, RQS, Chain, TriangularAffine
-from hkflows.conditioners import MADE
 from hkflows.distributions import FlowDistribution
-from hkflows.presets import preset
 from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data
 from hkflows.training.fresh import NUM_FRESH_DRAWS
 from hkflows.training.loop import Result, minimise
 from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
-from hkflows.training.optimizers import nadam_in_rounds
+from hkflows.training.optimizers import check_optimizer, nadam_in_rounds
 from hkflows.training.snapshot import Callback
 from hkflows.training.transformed import check_flow, initial_params
 
@@ -40,69 +35,6 @@ CHUNK_STEPS = 250
 NUM_FRESH_DRAWS_WITH_DATA = 100  # each of them sees all data
 SETTLED = 0.04  # standard deviation of the log weights (nats): an ELBO some 0.001 nats short
 LEAST_GAIN = 0.01  # of a round (nats) for another one to be worth its while
-
-
-@preset
-def default_flow(event_size: int) -> hk.Transformed:
-    """Returns the flow of the default recipe: splines, three `IAF`s, and a triangular matrix.
-
-    The matrix is the linear part of how dimensions depend on each other, which the networks would
-    have to approximate. Beyond 500 dimensions there is none.
-
-    Args:
-        event_size: D.
-    """
-    width = min(max(4 * event_size, 64), 128)
-
-    def build() -> FlowDistribution:
-        layers = [
-            IAF(MADE(event_size, (width, width), order=order, activation=jax.nn.silu))
-            for order in ("natural", "reverse", "natural")
-        ]
-        last = [TriangularAffine(event_size)] if event_size <= MAX_DENSE_SIZE else []
-        bijector = Chain([RQS(event_size), *layers, *last])
-        return FlowDistribution(standard_normal(event_size), bijector)
-
-    return hk.without_apply_rng(hk.transform(build))
-
-
-@preset
-def around(
-    flow: hk.Transformed, gaussian: FlowDistribution, of_context: FlowDistribution | None = None
-) -> hk.Transformed:
-    """Returns the flow followed by the affine map of a Gaussian, which is not trained.
-
-    Args:
-        flow: a flow that starts as the identity, or close to it.
-        gaussian: such as `fit_gaussian` gives.
-        of_context: if given, the Gaussian by whose affine map the flow's contexts become those of
-            the result.
-    """
-
-    def inner(context: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Returns the contexts of the flow."""
-        if of_context is None:
-            return context
-        return tuple(None if c is None else of_context.bijector.inverse(c) for c in context)
-
-    def init(key: Array, *context: Any) -> Any:
-        return flow.init(key, *inner(context))
-
-    def apply(params: Any, *context: Any) -> FlowDistribution:
-        q = flow.apply(params, *inner(context))
-        return FlowDistribution(q.base, Chain([q.bijector, gaussian.bijector]))
-
-    return hk.Transformed(init, apply)
-
-
-@preset
-def unmoved(gaussian: FlowDistribution) -> hk.Transformed:
-    """Returns the flow that has nothing to train.
-
-    Args:
-        gaussian: what it is.
-    """
-    return hk.without_apply_rng(hk.transform(lambda: gaussian))
 
 
 def fit_flow(
@@ -148,7 +80,7 @@ def fit_flow(
         annealing: if given, the inverse temperature, between 0 and 1, to which power the posterior
             is raised at first; it grows evenly to 1 over the first half of the first round.
         data: if the target takes data, a pytree of arrays `[N, ...]`; each step sees a batch.
-        batch_size: rows a step, by default 256 or as many as there are.
+        batch_size: rows a step, by default 256; if there are fewer, all of them.
         progress: whether to show a progress bar.
         callback: called with a `Snapshot` at every visit of the host.
         checkpoint_dir: a folder for checkpoints, see `fit_posterior`.
@@ -168,11 +100,19 @@ def fit_flow(
         and step-size on flow VI", arXiv:2412.08824. Roeder, Wu & Duvenaud (2017), arXiv:1703.09194.
     """
     check_flow(flow)
-    lengths = ROUND_STEPS if num_steps is None else (checks.positive_int("num_steps", num_steps),)
+    check_settings(
+        num_steps=num_steps,
+        num_samples=num_samples,
+        optimizer=optimizer,
+        estimator=estimator,
+        annealing=annealing,
+        batch_size=batch_size,
+        callback=callback,
+    )
+    lengths = ROUND_STEPS if num_steps is None else (num_steps,)
     num_samples = NUM_SAMPLES if num_samples is None else num_samples
     num_rows = check_data(target, data, batch_size)
-    batch_size = BATCH_SIZE if batch_size is None else checks.positive_int("batch_size", batch_size)
-    check_annealing(annealing)
+    batch_size = BATCH_SIZE if batch_size is None else batch_size
     mesh = check_mesh(mesh, num_samples=num_samples)
     if estimator is None and gaussian is not None:
         estimator = "path"
@@ -182,7 +122,7 @@ def fit_flow(
     return minimise(
         NegativeElbo(
             flow=flow,
-            num_samples=checks.positive_int("num_samples", num_samples),
+            num_samples=num_samples,
             num_fresh=NUM_FRESH_DRAWS if data is None else NUM_FRESH_DRAWS_WITH_DATA,
             estimator=estimator,
             annealing=annealing,
@@ -211,10 +151,29 @@ def fit_flow(
     )
 
 
-def check_annealing(annealing: float | None) -> None:
-    """Raises `ValueError` where a power to start from is none."""
+def check_settings(
+    *,
+    num_steps: int | None,
+    num_samples: int | None,
+    optimizer: optax.GradientTransformation | None,
+    estimator: elbo.Estimator | None,
+    annealing: float | None,
+    batch_size: int | None,
+    callback: Callback | None,
+) -> None:
+    """Raises `ValueError` where a setting of `fit_flow`, if it is given, is none."""
+    sizes = {"num_steps": num_steps, "num_samples": num_samples, "batch_size": batch_size}
+    for name, size in sizes.items():
+        if size is not None:
+            checks.positive_int(name, size)
+    if optimizer is not None:
+        check_optimizer(optimizer)
+    if estimator is not None:
+        checks.one_of("estimator", estimator, get_args(elbo.Estimator))
     if annealing is not None and not 0.0 < checks.finite_float("annealing", annealing) <= 1.0:
         raise ValueError(f"`annealing` must be above 0 and at most 1; got {annealing}.")
+    if callback is not None:
+        checks.function("callback", callback)
 
 
 def _enough(round_ends: np.ndarray, done: int, scores: np.ndarray, report: Report) -> str | None:

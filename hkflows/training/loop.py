@@ -191,16 +191,6 @@ def minimise(
     )
 
 
-def patience(limit: int) -> StopRule:
-    """Returns a rule that stops after so many chunks without a better score."""
-
-    def stop(done: int, scores: np.ndarray, report: Any) -> str | None:
-        since_best = len(scores) - 1 - int(np.argmin(scores))
-        return f"no better score in {limit} evaluations" if since_best >= limit else None
-
-    return stop
-
-
 def _why_stop(
     done: int, num_steps: int, visits: list[Visit], stop: StopRule | None, interrupted: bool
 ) -> str | None:

@@ -27,7 +27,8 @@ from hkflows.training import digests, folders
 from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data, given
-from hkflows.training.flow import around, check_annealing, default_flow, fit_flow, unmoved
+from hkflows.training.flow import check_settings, fit_flow
+from hkflows.training.flows import around, default_flow, unmoved
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result
 from hkflows.training.low_rank import fit_low_rank_gaussian
@@ -53,6 +54,7 @@ def fit_posterior(
     *,
     key: Array | int,
     flow: hk.Transformed | None = None,
+    start: Any = None,
     num_steps: int | None = None,
     num_samples: int | None = None,
     optimizer: optax.GradientTransformation | None = None,
@@ -78,6 +80,8 @@ def fit_posterior(
         key: a PRNG key, typed or not, or an integer.
         flow: the flow, as `hk.Transformed`, to train on the unconstrained vector without the other
             stages; by default the stages, with a flow that suits them.
+        start: parameters to begin the climb from, such as `target.constrain` gives; by default it
+            is looked for, see `find_start`. A flow of your own starts where it starts.
         num_steps: the number of optimiser steps of the flow; by default as many as it takes.
         num_samples: draws a step, see `fit_flow`.
         optimizer: an optax gradient transformation, see `fit_flow`.
@@ -87,7 +91,7 @@ def fit_posterior(
             posterior. It helps to find several modes.
         data: if the target takes data, a pytree of arrays `[N, ...]`. The flow sees a batch a step,
             the other stages and the diagnostics go through all of them.
-        batch_size: rows a step, by default 256 or as many as there are.
+        batch_size: rows a step, by default 256; if there are fewer, all of them.
         progress: whether to show a progress bar.
         callback: called with a `training.Snapshot` after every chunk of the flow's steps.
         checkpoint_dir: if given, a folder for checkpoints, new or empty; they need the extra
@@ -113,7 +117,18 @@ def fit_posterior(
             f"gives; got {target!r}."
         )
     check_data(target, data, batch_size)
-    check_annealing(annealing)
+    check_settings(
+        num_steps=num_steps,
+        num_samples=num_samples,
+        optimizer=optimizer,
+        estimator=estimator,
+        annealing=annealing,
+        batch_size=batch_size,
+        callback=callback,
+    )
+    if start is not None and flow is not None:
+        raise ValueError("`start` must not be given with a `flow`, which has its own; got both.")
+    point = None if start is None else target.unconstrain(start)
     data = jax.tree.map(jnp.asarray, data)
     posterior = target
     if data is not None:
@@ -157,25 +172,24 @@ def fit_posterior(
     else:
         powered = posterior if annealing is None else _to_the_power(posterior, annealing)
         if folder is not None:
-            folders.claim(folder, _problem(powered, key), resume)
+            folders.claim(folder, _problem(powered, key, point), resume)
 
         def first_stages() -> tuple[FlowDistribution, tuple[Stage, ...]]:
-            start = find_start(powered, key=first_key)
+            start = find_start(powered, key=first_key, point=point)
             target.check_at(_draws(start, first_key, 10), *batch)
             log.add("start", start, "independent dimensions")
             full = target.event_size <= MAX_DENSE_SIZE
             fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
             gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
-            stage = log.add("gaussian", gaussian, "all correlations" if full else "low rank")
-            return gaussian if stage.kept else start, tuple(log.stages)
+            better = log.add("gaussian", gaussian, "all correlations" if full else "low rank").kept
+            return gaussian if better else start, tuple(log.stages)
 
         best, stages = remembered(folder and folder / "gaussian", first_stages)
-        log.stages, stage = list(stages), stages[-1]
+        log.stages = list(stages)
         fitted, result = (unmoved(best), {}), None
-        if num_steps is None and annealing is None and stage.kept and stage.spread < CONVERGED:
-            log.skip(
-                "flow", f"not needed: the Gaussian's log weights vary by {stage.spread:.2g} nats"
-            )
+        spread = [np.inf, *(stage.spread for stage in stages if stage.kept)][-1]
+        if num_steps is None and annealing is None and spread < CONVERGED:
+            log.skip("flow", f"not needed: the Gaussian's log weights vary by {spread:.2g} nats")
         elif has_come(signal.SIGINT):
             log.skip("flow", "interrupted before its first step")
         else:
@@ -213,11 +227,12 @@ def _draws(q: FlowDistribution, key: Array, n: int) -> Array:
     return q.sample(seed=key, sample_shape=(n,))
 
 
-def _problem(target: Target, key: Array) -> dict[str, Any]:
+def _problem(target: Target, key: Array, point: Array | None) -> dict[str, Any]:
     """Returns what makes the first stages of a fit what they are."""
     log_density = as_argument(target.log_density)
     lowered = _value_and_gradient.lower(log_density, jnp.zeros(target.event_size))
-    return digests.problem("stages", lowered, key=key, data=log_density, settings={})
+    settings = {"start": digests.of_tree(point)}
+    return digests.problem("stages", lowered, key=key, data=log_density, settings=settings)
 
 
 @jax.jit

@@ -15,12 +15,14 @@ from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
 from hkflows.training.codec import describable
+from hkflows.training.rows import matrix
 from hkflows.training.saving import save
 from hkflows.training.tables import columns, table
 
 Array = jax.Array
 
-PROPOSALS_PER_DRAW = 5
+PROPOSALS_PER_DRAW = 5  # and at the least:
+FEWEST_PROPOSALS = 10_000
 MAX_ROWS = 40  # of the table of parameters
 
 
@@ -86,14 +88,17 @@ class PosteriorFit:
         Args:
             key: a PRNG key, typed or not, or an integer.
             n: the number of draws, at least one.
-            importance_resample: whether to draw five times as many, and of those as many as asked
-                for, with probabilities in proportion to the importance weights: where these are
-                reliable (see `diagnostics.verdict`) they are draws from the posterior, though some
-                may be equal.
+            importance_resample: whether to draw five times as many, or 10,000 if that is more, and
+                of those as many as asked for, with probabilities in proportion to the importance
+                weights: where these are reliable (see `diagnostics.verdict`) they are draws from
+                the posterior, though some may be equal.
 
         Returns:
             What `target.constrain` gives, as NumPy arrays with a leading axis of size `n`. They are
             made 10,000 at a time, so memory is needed for the result and little more.
+
+        Raises:
+            ValueError: if an argument is off, or no draw has an importance weight that is finite.
 
         References:
             Rubin (1987), "The SIR algorithm", comment on Tanner & Wong, JASA 82.
@@ -104,11 +109,16 @@ class PosteriorFit:
         if not importance_resample:
             return stream_draws(draw, key, n)
         draw_key, pick_key = jax.random.split(key)
-        num_proposals = PROPOSALS_PER_DRAW * n
+        num_proposals = max(PROPOSALS_PER_DRAW * n, FEWEST_PROPOSALS)
         weigh = functools.partial(_weigh, self.flow, self.target, self.params)
         log_weights = stream_draws(weigh, draw_key, num_proposals).astype(np.float64)
-        weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
-        weights = np.exp(weights - weights.max())
+        finite = np.isfinite(log_weights)
+        if not finite.any():
+            raise ValueError(
+                "`importance_resample` needs draws with a finite importance weight; of "
+                f"{num_proposals} none has one."
+            )
+        weights = np.exp(np.where(finite, log_weights, -np.inf) - log_weights[finite].max())
         generator = np.random.default_rng(np.asarray(jax.random.bits(pick_key, (4,))))
         picked = generator.choice(num_proposals, n, p=weights / weights.sum())
         return stream_draws(draw, draw_key, num_proposals, picked=picked)
@@ -118,7 +128,13 @@ class PosteriorFit:
 
         Args:
             z: points on the unconstrained side, `[n, D]`. They are gone through 10,000 at a time.
+
+        Raises:
+            ValueError: if `z` has another shape, or is not floating.
         """
+        z = matrix("z", z)
+        if z.shape[1] != self.target.event_size:
+            raise ValueError(f"`z` must have shape [n, {self.target.event_size}]; got {z.shape}.")
         return stream_rows(functools.partial(_log_prob, self.flow, self.params), z)
 
     def to_arviz(

@@ -19,13 +19,13 @@ class Rows(NamedTuple):
 
 def rows_of(data: Any, context: Any = None, weights: Any = None) -> Rows:
     """Returns rows as NumPy arrays, memory-mapped ones as they are, or raises `ValueError`."""
-    data = _floating("data", data, 2)
+    data = matrix("data", data)
     if weights is None:
         weights = np.broadcast_to(np.float32(1.0), len(data))
     rows = Rows(
         data,
-        None if context is None else _floating("context", context, 2),
-        _floating("weights", weights, 1),
+        None if context is None else matrix("context", context),
+        _floating("weights", weights, 1, "vector, one for each row"),
     )
     for name, array in (("context", rows.context), ("weights", rows.weights)):
         if array is not None and len(array) != len(data):
@@ -34,6 +34,11 @@ def rows_of(data: Any, context: Any = None, weights: Any = None) -> Rows:
                 f"{len(data)}."
             )
     return rows
+
+
+def matrix(name: str, value: Any) -> np.ndarray:
+    """Returns rows of floating numbers on the host, `[N, D]`, or raises `ValueError`."""
+    return _floating(name, value, 2, "matrix of rows")
 
 
 def take(rows: Rows, index: Any) -> Rows:
@@ -64,12 +69,13 @@ def check_alike(name: str, parts: list[Rows]) -> None:
         )
 
 
-def _floating(name: str, value: Any, ndim: int) -> np.ndarray:
+def _floating(name: str, value: Any, ndim: int, expected: str) -> np.ndarray:
     """Returns an array of a floating dtype on the host, or raises `ValueError`."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"`{name}` must have no masked entries: leave out their rows; got a mask.")
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"`{name}` must be floating; got {array.dtype}.")
     if array.ndim != ndim or 0 in array.shape[1:]:
-        expected = "matrix of rows" if ndim == 2 else "vector, one for each row"
         raise ValueError(f"`{name}` must be a {expected}; got shape {array.shape}.")
     return array

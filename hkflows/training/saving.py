@@ -8,6 +8,7 @@ from typing import Any
 
 import haiku as hk
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hkflows.targets import Target
@@ -96,9 +97,9 @@ def remembered(folder: pathlib.Path | None, compute: Callable[[], Any]) -> Any:
 def _check_params(flow: hk.Transformed, fit: Any, folder: pathlib.Path) -> None:
     """Raises `ValueError` where a flow is not the one that the parameters belong to."""
     check_flow(flow)
-    if getattr(fit, "conditional", False):
-        return  # the size of its contexts is not known
+    context_size = getattr(fit, "context_size", None)
+    context = () if context_size is None else (jnp.zeros((1, context_size)),)
     try:
-        from_named(named(fit.params), jax.eval_shape(flow.init, jax.random.key(0)))
+        from_named(named(fit.params), jax.eval_shape(flow.init, jax.random.key(0), *context))
     except ValueError as error:
         raise ValueError(f"`flow` must be that of the fit in {folder}. {error}") from error

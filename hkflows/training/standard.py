@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows.streams import stream_rows
-from hkflows.training.flow import around
+from hkflows.training.flows import around
 from hkflows.training.rows import Rows
 from hkflows.training.units import Units, same_units, units_of_context, units_of_data
 

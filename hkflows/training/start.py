@@ -28,7 +28,7 @@ SEARCH_SIZE = 256
 MAX_SEARCHES = 400
 
 
-def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
+def find_start(target: Target, *, key: Array | int, point: Array | None = None) -> FlowDistribution:
     """Finds a Gaussian with independent dimensions that overlaps the posterior.
 
     L-BFGS climbs the log density. A mode may be a spike that holds no mass, so what is kept is not
@@ -43,6 +43,7 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
     Args:
         target: the posterior.
         key: a PRNG key, typed or not, or an integer.
+        point: where to begin instead, `[D]`.
 
     Returns:
         The Gaussian.
@@ -55,6 +56,10 @@ def find_start(target: Target, *, key: Array | int) -> FlowDistribution:
     """
     key = checks.prng_key("key", key)
     log_density, D = as_argument(target.log_density), target.event_size
+    if point is not None:
+        point = checks.event("point", point, D)
+        target.check_at(point)
+        return _climb(log_density, point, key)
     point, value = _near(log_density, D, key)
     if not np.isfinite(value):
         point, value = _search(log_density, D, key)

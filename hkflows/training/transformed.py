@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows.compilation import INSTANT, quick_jit
+from hkflows.distributions import FlowDistribution
 
 Array = jax.Array
 
@@ -40,7 +41,8 @@ def initial_params(
         *context: contexts, `[B, C]`, if it takes any.
 
     Raises:
-        ValueError: if the flow has another event shape, or another batch than that of the context.
+        ValueError: if the flow builds anything but a `FlowDistribution`, one with another event
+            shape, or with another batch than that of the context.
     """
     params, event, batch = _params_and_shapes(flow, key, *context)
     batch_shape = tuple(array.shape[0] for array in context)
@@ -58,4 +60,6 @@ def _params_and_shapes(
 ) -> tuple[Any, Array, Array]:
     params = flow.init(key, *context)
     q = flow.apply(params, *context)
+    if not isinstance(q, FlowDistribution):
+        raise ValueError(f"`flow` must build a `FlowDistribution`; it built {q!r}.")
     return params, jnp.zeros(q.event_shape), jnp.zeros(q.batch_shape)
