@@ -1,9 +1,13 @@
-"""The floors of the house: imports go strictly downwards."""
+"""The floors of the house, whose imports go strictly downwards, and its public names."""
 
 import ast
+import inspect
+import operator
 import pathlib
 
 import pytest
+
+import hkflows
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "hkflows"
@@ -95,8 +99,6 @@ def test_no_private_name_of_another_package(path):
 
 
 def test_the_public_names_of_the_contract():
-    import hkflows
-
     names = (
         "IAF MAF MADE MLP Coupling Elementwise RQS Permutation Chain FlowDistribution Target "
         "standard_normal Affine Additive RationalQuadratic fit_posterior fit_density flows.iaf "
@@ -111,7 +113,43 @@ def test_the_public_names_of_the_contract():
         "elbo.minibatch likelihood.negative_log_likelihood"
     )
     for name in names.split():
-        owner = hkflows
-        for part in name.split("."):
-            owner = getattr(owner, part)
-        assert owner.__doc__, name
+        assert operator.attrgetter(name)(hkflows).__doc__, name
+
+
+SIGNATURES = {  # by position; after a star by name alone
+    "IAF": "conditioner transformer * context",
+    "MAF": "conditioner transformer * context",
+    "MADE": "event_size hidden_sizes * order activation residual name",
+    "Coupling": "conditioner transformer * mask context",
+    "Elementwise": "event_size transformer * context",
+    "RQS": "event_size * num_bins bound",
+    "Permutation": "permutation",
+    "Permutation.reverse": "event_size",
+    "Permutation.random": "event_size seed",
+    "Chain": "bijectors",
+    "FlowDistribution": "base bijector",
+    "Target": "log_density event_size constrain",
+    "Target.from_log_joint": "log_joint supports",
+    "flows.nice": "event_size * num_layers hidden_sizes",
+    "flows.realnvp": "event_size * num_layers hidden_sizes",
+    "flows.iaf": "event_size * num_layers hidden_sizes",
+    "flows.maf": "event_size * num_layers hidden_sizes",
+    "flows.nsf": "event_size * num_layers hidden_sizes coupling",
+    "elbo.negative_elbo": "q log_density * seed num_samples estimator chunk_size",
+    "elbo.importance_weighted_elbo": "q log_density * seed num_samples chunk_size",
+    "elbo.renyi_bound": "q log_density * seed num_samples chunk_size",
+    "elbo.forward_kl": "q log_density * seed num_samples chunk_size",
+    "likelihood.negative_log_likelihood": "q y",
+    "fit_posterior": "target * key flow num_steps num_samples optimizer estimator progress",
+    "fit_density": "flow data * key context batch_size num_steps optimizer validation_fraction "
+    "progress",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_the_arguments_of_the_contract(name):
+    parameters = inspect.signature(operator.attrgetter(name)(hkflows)).parameters
+    by_position, _, by_name = SIGNATURES[name].partition("*")
+    assert list(parameters)[: len(by_position.split())] == by_position.split()
+    for argument in by_name.split():
+        assert parameters[argument].kind is inspect.Parameter.KEYWORD_ONLY

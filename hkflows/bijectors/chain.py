@@ -49,7 +49,8 @@ class Chain(distrax.Bijector):
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D']`, and `log|det dy/dx|`, `[...]`."""
-        log_det = jnp.zeros((), jnp.result_type(x))
+        x = jnp.asarray(x)
+        log_det = jnp.zeros((), x.dtype)
         for link in self._links:
             x, increment = link.forward_and_log_det(x)
             log_det = log_det + increment
@@ -57,7 +58,8 @@ class Chain(distrax.Bijector):
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D']`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
-        log_det = jnp.zeros((), jnp.result_type(y))
+        y = jnp.asarray(y)
+        log_det = jnp.zeros((), y.dtype)
         for link in reversed(self._links):
             y, increment = link.inverse_and_log_det(y)
             log_det = log_det + increment
@@ -71,7 +73,8 @@ class Chain(distrax.Bijector):
 
     def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
         """Carries the gradient of a log-density from link to link; see `bijectors.score`."""
-        log_det = jnp.zeros((), jnp.result_type(x))
+        x = jnp.asarray(x)
+        log_det = jnp.zeros((), x.dtype)
         for link in self._links:
             x, increment, score = forward_and_score(link, x, score)
             log_det = log_det + increment

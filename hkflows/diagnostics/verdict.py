@@ -91,6 +91,6 @@ def judge(
         return "use the importance-corrected draws", reason
     reason = f"Plain and importance-corrected marginals agree, with {weights}."
     if unknown.any():
-        reason += f" Nothing is known of `{p.names[int(np.argmax(unknown))]}`: its draws are "
-        reason += "not all finite."
+        name = p.names[int(np.argmax(unknown))]
+        reason += f" Nothing is known of `{name}`: its draws are not all finite."
     return "good", reason

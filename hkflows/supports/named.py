@@ -16,8 +16,8 @@ class Support:
     """A set of parameter values: the image of unconstrained arrays under a bijector.
 
     Attributes:
-        bijector: a distrax or TFP bijector, from unconstrained values to the support. Its inverse
-            is asked for nothing but a start that the user gives.
+        bijector: a distrax or TFP bijector, from unconstrained values to the support. Only
+            `Target.unconstrain` asks for its inverse.
         shape: the shape of the unconstrained values.
     """
 
