@@ -187,6 +187,20 @@ def test_wider_draws_find_what_a_narrow_fit_misses():
     assert abs(same) < 4.0 * error + 0.01
 
 
+def test_narrow_modes_are_found():
+    """Half of the mass, of half the width, 13 standard deviations away in 5 dimensions."""
+    q = gaussian(jnp.full(5, 3.0), jnp.eye(5))
+    other = distrax.Independent(distrax.Normal(jnp.full(5, -3.0), 0.5), 1)
+
+    def log_density(z):
+        return jnp.logaddexp(q.log_prob(z), other.log_prob(z))
+
+    draws = q.sample(seed=0, sample_shape=(2000,))
+    for key in range(8):
+        far, error = diagnostics.far_evidence(q, log_density, 0.0, draws, jax.random.key(key))
+        np.testing.assert_allclose(far, 0.0, atol=max(4.0 * error, 0.05))
+
+
 def test_far_modes_are_weighed():
     """A second mode with three times the mass of the first: log 3."""
     q = gaussian(jnp.zeros(2), jnp.eye(2))

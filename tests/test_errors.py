@@ -21,6 +21,7 @@ def built(function):
 KEY = jax.random.key(0)
 TARGET = hkf.Target(lambda z: -jnp.sum(z**2), 2)
 POSITIVE = hkf.Target.from_log_joint(lambda p: -p["x"], {"x": hkf.supports.positive()})
+SIMPLEX = hkf.Target.from_log_joint(lambda p: jnp.log(p[0]), hkf.supports.simplex(3))
 NO_FLOW = hk.without_apply_rng(hk.transform(lambda: hkf.standard_normal(2)))
 DATA = jnp.zeros((10, 2))
 
@@ -123,6 +124,7 @@ BUILDS = {
     "parameters  ": lambda: POSITIVE.unconstrain({"x": -1.0}),
     "parameters   ": lambda: POSITIVE.unconstrain({"y": 1.0}),
     "parameters    ": lambda: POSITIVE.unconstrain({"x": jnp.ones(2)}),
+    "parameters     ": lambda: SIMPLEX.unconstrain([0.2, 0.3, 0.6]),
     "inverse": lambda: hkf.Target(lambda z: z[0], 2, jnp.exp).unconstrain(jnp.ones(2)),
     "start": lambda: hkf.fit_posterior(
         TARGET, key=0, flow=hkf.flows.mean_field(2), start=jnp.zeros(2)
@@ -131,6 +133,9 @@ BUILDS = {
     "low   ": lambda: hkf.supports.interval(0.0, 0.0),
     "high": lambda: hkf.supports.interval(0.0, np.inf),
     "seed": lambda: hkf.Permutation.random(4, KEY),
+    "conditioner   ": lambda: hkf.FlowDistribution(
+        hkf.standard_normal(3), hkf.IAF(hkf.MADE(4, [4]))
+    ),
     "conditioner  ": lambda: hkf.Coupling(None, mask=[True, False]),
     "scale": lambda: hkf.LowRankAffine([0.0], [1], [[1.0]]),
     "weights": lambda: hkf.likelihood.negative_log_likelihood(

@@ -230,6 +230,36 @@ def test_the_number_of_data_is_that_which_the_density_was_told():
         hkf.fit_posterior(from_rows(), key=0, data=ROWS[:100])
 
 
+def test_a_density_of_the_batch_alone_is_refused():
+    """It would be fitted as if there were no more data than a batch has."""
+    alone = hkf.Target(lambda z, rows: -0.5 * jnp.sum((rows - z) ** 2), 2)
+    scaled = hkf.Target(lambda z, rows: -0.5 * 103 * jnp.mean((rows - z) ** 2), 2)
+    for flow in (None, hkf.flows.mean_field(2)):
+        with pytest.raises(ValueError, match="minibatch"):
+            hkf.fit_posterior(alone, key=0, data=ROWS, flow=flow)
+    hkf.fit_posterior(
+        scaled, key=0, data=ROWS, flow=hkf.flows.mean_field(2), num_steps=1, progress=False
+    )
+
+
+def test_a_density_with_a_reverse_rule_only():
+    """As solvers of differential equations have: no derivative of the gradient."""
+
+    @jax.custom_vjp
+    def square(z):
+        return jnp.sum(z**2)
+
+    square.defvjp(lambda z: (square(z), z), lambda z, g: (2.0 * g * jax.lax.stop_gradient(z),))
+    target = hkf.Target(lambda z: -0.5 * square((z - 100.0) / jnp.asarray([1.0, 50.0])), 2)
+    start = training.find_start(target, key=KEY)
+    mean, covariance = moments(training.fit_gaussian(target, start, key=KEY))
+    np.testing.assert_allclose(mean, 100.0, rtol=1e-3)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [1.0, 50.0], rtol=1e-2)
+    q = hkf.FlowDistribution(hkf.standard_normal(2), hkf.Permutation([0, 1]))
+    report = hkf.diagnostics.diagnose(q, target, seed=0, num_samples=1000)
+    assert report.verdict == "do not trust"
+
+
 def test_all_data_in_chunks_is_all_data_at_once():
     """103 rows in chunks of 10: ten whole ones and one of three."""
     target = from_rows()

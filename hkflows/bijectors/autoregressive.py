@@ -56,6 +56,11 @@ class _Autoregressive(distrax.Bijector):
     def result_shape(self, event: jax.ShapeDtypeStruct | Array) -> jax.ShapeDtypeStruct:
         """Returns the shape and dtype that either direction gives an event."""
         network = self._network
+        if event.shape[-1:] != (network.event_size,):
+            raise ValueError(
+                f"`conditioner` must be made for events of the size that it gets; got one for "
+                f"{network.event_size} and events of shape {event.shape[-1:]}."
+            )
         batch = jnp.broadcast_shapes(event.shape[:-1], network.batch_shape)
         dtype = jnp.promote_types(event.dtype, network.dtype)
         return jax.ShapeDtypeStruct((*batch, network.event_size), dtype)

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from hkflows.compilation import quick_jit
+from hkflows.kernels.along import gradient_along
 from hkflows.targets.argument import as_argument
 
 Array = jax.Array
@@ -25,13 +26,16 @@ WIDER_ALONE = 4.0  # and for one at a time, of so many at most:
 MAX_ALONE = 32
 NUM_WIDE_DRAWS = 4096
 
-NUM_CLIMBS = 48
+NUM_STARTS = 16  # of climbs, of each kind
+NUM_ASTRAY = 32  # and of those that have been chosen from so many:
+NUM_CANDIDATES = 4096
 CLIMB_STEPS = 300
 CLIMB_RATE = 0.1  # standard deviations a step
 UNEXPECTED = 10.0  # nats of density above what the fit has there
 MAX_MODES = 4
 MAX_FAR_SIZE = 500  # a search that needs the curvature: not in more dimensions
 NUM_MODE_DRAWS = 500  # for each
+STEP = 0.1  # standard deviations, where second derivatives are differences
 
 
 def wide_evidence(q: Any, log_density: Density, key: Array) -> tuple[float, float]:
@@ -54,10 +58,11 @@ def far_evidence(
 ) -> tuple[float, float]:
     """Returns the log evidence (nats) around modes that `q` misses, and its standard error.
 
-    From points up to 20 standard deviations away, and from others near the origin, Adam climbs the
-    log density. Where it ends and `q` has far less density than the posterior, a Gaussian with the
-    curvature there is the proposal of importance sampling, which counts what `q` misses by a factor
-    of ten or more. In more than 500 dimensions nothing is searched.
+    From points up to 20 standard deviations away, half of them where the way up does not lead to
+    the draws, and from others near the origin, Adam climbs the log density. Where it ends and `q`
+    has far less density than the posterior, a Gaussian with the curvature there is the proposal of
+    importance sampling, which counts what `q` misses by a factor of ten or more. In more than 500
+    dimensions nothing is searched.
 
     Args:
         q: a distribution with `log_prob`.
@@ -119,7 +124,12 @@ def _climbs(log_density: Density, draws: Array, key: Array) -> tuple[Units, Arra
     """Returns the units, and in these where climbs end, `[C, D]`, and how high, `[C]`."""
     units = jnp.mean(draws, axis=0), jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
     log_p = _standard(log_density, units)
-    ends = jax.vmap(lambda x: _ascend(log_p, x))(_starts(key, *units))
+    far_key, near_key, astray_key = jax.random.split(key, 3)
+    D = draws.shape[1]
+    starts = jnp.concatenate(
+        [_far(far_key, D), _near_origin(near_key, *units), _astray(log_p, astray_key, D)]
+    )
+    ends = jax.vmap(lambda x: _ascend(log_p, x))(starts)
     return units, ends, jax.vmap(log_p)(ends)
 
 
@@ -142,16 +152,31 @@ def _far_log_weights(
     return jnp.where(missed, values - log_r, -jnp.inf)
 
 
-def _starts(key: Array, mean: Array, factor: Array) -> Array:
-    """Returns starting points: 5 and 20 standard deviations wide, and near the origin."""
-    D = mean.shape[0]
-    third = NUM_CLIMBS // 3
-    noise_key, box_key = jax.random.split(key)
-    wide = jnp.repeat(jnp.asarray([5.0, 20.0]), third)[:, None]
-    far = wide * jax.random.normal(noise_key, (2 * third, D)) / jnp.sqrt(D)
-    box = jax.random.uniform(box_key, (third, D), minval=-2.0, maxval=2.0)
-    near = jax.scipy.linalg.solve_triangular(factor, (box - mean).T, lower=True).T
-    return jnp.concatenate([far, near])
+def _far(key: Array, D: int) -> Array:
+    """Returns points 5 and 20 standard deviations away, `[NUM_STARTS, D]`."""
+    wide = jnp.repeat(jnp.asarray([5.0, 20.0]), NUM_STARTS // 2)[:, None]
+    return wide * jax.random.normal(key, (NUM_STARTS, D)) / jnp.sqrt(D)
+
+
+def _near_origin(key: Array, mean: Array, factor: Array) -> Array:
+    """Returns points within [-2, 2], in the units of the draws, `[NUM_STARTS, D]`."""
+    box = jax.random.uniform(key, (NUM_STARTS, len(mean)), minval=-2.0, maxval=2.0)
+    return jax.scipy.linalg.solve_triangular(factor, (box - mean).T, lower=True).T
+
+
+def _astray(log_density: Density, key: Array, D: int) -> Array:
+    """Returns points 3 to 20 standard deviations away, `[NUM_ASTRAY, D]`.
+
+    Of many they are those where the gradient points least to the middle of the draws: a narrow mode
+    has a small basin, in which few points that are chosen at random lie.
+    """
+    direction_key, radius_key = jax.random.split(key)
+    direction = jax.random.normal(direction_key, (NUM_CANDIDATES, D))
+    direction /= jnp.linalg.norm(direction, axis=1, keepdims=True)
+    x = direction * jax.random.uniform(radius_key, (NUM_CANDIDATES, 1), minval=3.0, maxval=20.0)
+    gradient = jax.lax.map(jax.grad(log_density), x, batch_size=256)
+    inwards = -jnp.sum(gradient * direction, axis=1) / jnp.linalg.norm(gradient, axis=1)
+    return x[jnp.argsort(inwards)[:NUM_ASTRAY]]  # NaN comes last
 
 
 def _ascend(log_density: Density, x: Array) -> Array:
@@ -182,7 +207,9 @@ def _distinct(ends: np.ndarray, heights: np.ndarray, least: np.ndarray) -> np.nd
 
 def _curvature_factor(log_density: Density, x: Array) -> Array:
     """Returns `F` with `F F^T` the inverse of the absolute Hessian, `[D, D]`."""
-    w, Q = jnp.linalg.eigh(-jax.hessian(log_density)(x))
+    units = jnp.eye(len(x), dtype=x.dtype)
+    hessian = jax.vmap(lambda unit: gradient_along(log_density, x, unit, STEP))(units)
+    w, Q = jnp.linalg.eigh(-0.5 * (hessian + hessian.T))
     return Q / jnp.sqrt(jnp.maximum(jnp.abs(w), 1e-4))
 
 

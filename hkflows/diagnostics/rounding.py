@@ -42,8 +42,8 @@ def _residuals(log_density: Callable[[Array], Array], draws: Array) -> tuple[Arr
 
     def residual(z: Array, move: Array) -> tuple[Array, Array]:
         near = z + move
-        value, slope = jax.jvp(log_density, (z,), (near - z,))
-        return value, log_density(near) - value - slope
+        value, gradient = jax.value_and_grad(log_density)(z)
+        return value, log_density(near) - value - gradient @ (near - z)
 
     step = STEP * jnp.std(draws, axis=0)
     signs = jax.random.rademacher(jax.random.key(0), draws.shape, draws.dtype)

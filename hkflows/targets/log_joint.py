@@ -98,20 +98,29 @@ class LogJoint:
 
     def unconstrain(self, parameters: Any) -> Array:
         """Returns the vector, `[D]`, at which the parameters are these."""
-        leaves, structure = jax.tree.flatten(parameters)
-        if structure != self.structure:
+        names = leaf_names(jax.eval_shape(self.constrain, jnp.zeros(self.event_size)))
+        try:
+            leaves = self.structure.flatten_up_to(parameters)  # a list may stand for an array
+        except ValueError as error:
             raise ValueError(
-                f"`parameters` must be shaped like `supports`, {self.structure}; got {structure}."
-            )
+                f"`parameters` must hold {listed(names)}, as `supports` does; got {parameters}."
+            ) from error
         pieces = []
-        for name, support, leaf in zip(leaf_names(parameters), self.supports, leaves, strict=True):
+        for name, support, leaf in zip(names, self.supports, leaves, strict=True):
+            value = jnp.asarray(leaf, float)
             bijector = distrax.as_bijector(support.bijector)
             shape = jax.eval_shape(bijector.forward, jnp.zeros(support.shape)).shape
-            if jnp.shape(leaf) != shape:
+            if value.shape != shape:
                 raise ValueError(
-                    f"`parameters` must have shape {shape} at {name}; got {jnp.shape(leaf)}."
+                    f"`parameters` must have shape {shape} at `{name}`; got {value.shape}."
                 )
-            pieces.append(bijector.inverse(jnp.asarray(leaf, float)).reshape(-1))
+            piece = bijector.inverse(value)
+            largest = np.max(np.abs(value), initial=0.0)
+            if not np.allclose(bijector.forward(piece), value, rtol=0.01, atol=1e-4 * largest):
+                raise ValueError(
+                    f"`parameters` must lie in their supports; `{name}` does not: {leaf}."
+                )
+            pieces.append(piece.reshape(-1))
         return jnp.concatenate(pieces)
 
     def without_log_det(self, z: Array, *batch: Any) -> Array:

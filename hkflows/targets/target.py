@@ -145,7 +145,8 @@ class Target:
 
         Args:
             log_joint: maps a pytree of parameters, shaped like `supports`, to a scalar (nats). One
-                with two arguments takes a batch of data as the second, and so does the target.
+                with two arguments takes a batch of data as the second, and so does the target; it
+                has to estimate from the batch what all data give, see `hkflows.elbo.minibatch`.
             supports: a pytree with a support for each parameter: one of `hkflows.supports`, or a
                 distrax or TFP bijector on scalars, from unconstrained values, or a distrax or TFP
                 continuous distribution with the parameter's support and shape.

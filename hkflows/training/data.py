@@ -5,13 +5,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 from hkflows import checks
+from hkflows.compilation import quick_jit
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 
 Array = jax.Array
+
+ROWS_TO_DOUBLE = 100
 
 
 def check_data(target: Target, data: Any, batch_size: int | None) -> int:
@@ -48,6 +52,38 @@ def check_data(target: Target, data: Any, batch_size: int | None) -> int:
             f"{num_rows}."
         )
     return num_rows
+
+
+def check_estimate(target: Target, points: Array, data: Any) -> None:
+    """Raises `ValueError` where the density given a batch is no estimate of that given all data.
+
+    An estimate does not change if every row of the batch comes twice; a sum over the batch does.
+
+    Args:
+        target: the posterior.
+        points: where to look, `[n, D]`.
+        data: a pytree of arrays `[N, ...]`, or `None` if the target takes none.
+    """
+    if data is None or target.num_data is not None:
+        return
+    once = jax.tree.map(lambda a: a[:ROWS_TO_DOUBLE], data)
+    twice = jax.tree.map(lambda a: jnp.concatenate([a, a]), once)
+    log_density = as_argument(target.log_density)
+    values, again = (np.asarray(_values(log_density, points, rows)) for rows in (once, twice))
+    finite = np.isfinite(values) & np.isfinite(again)
+    off = finite & ~np.isclose(values, again, rtol=1e-3, atol=1e-3)
+    if off.any():
+        first = int(np.argmax(off))
+        raise ValueError(
+            "`target.log_density` must estimate from a batch what all data give, as "
+            "`hkflows.elbo.minibatch` does; with every row of a batch twice it changes from "
+            f"{values[first]:.6g} to {again[first]:.6g}."
+        )
+
+
+@quick_jit
+def _values(log_density: Callable[..., Array], points: Array, rows: Any) -> Array:
+    return jax.lax.map(lambda z: log_density(z, rows), points)
 
 
 def batches(key: Array, num_rows: int, batch_size: int, num_steps: int) -> Array:

@@ -26,7 +26,7 @@ from hkflows.targets.argument import as_argument
 from hkflows.training import digests, folders
 from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.checkpoints import checkpoint_folder
-from hkflows.training.data import check_data, given
+from hkflows.training.data import check_data, check_estimate, given
 from hkflows.training.flow import check_settings, fit_flow
 from hkflows.training.flows import around, default_flow, unmoved
 from hkflows.training.gaussian import fit_gaussian
@@ -90,7 +90,8 @@ def fit_posterior(
             stages fit the posterior raised to this power, and the flow goes from there to the
             posterior. It helps to find several modes.
         data: if the target takes data, a pytree of arrays `[N, ...]`. The flow sees a batch a step,
-            the other stages and the diagnostics go through all of them.
+            the other stages and the diagnostics go through all of them. The log density given a
+            batch has to be an estimate of that given all, as `hkflows.elbo.minibatch` makes it.
         batch_size: rows a step, by default 256; if there are fewer, all of them.
         progress: whether to show a progress bar.
         callback: called with a `training.Snapshot` after every chunk of the flow's steps.
@@ -165,7 +166,9 @@ def fit_posterior(
     if flow is not None:
         check_flow(flow)
         first = _first(flow, initial_params(flow, (target.event_size,), first_key))
-        target.check_at(_draws(first, first_key, 100), *batch)
+        points = _draws(first, first_key, 100)
+        target.check_at(points, *batch)
+        check_estimate(target, points, data)
         result = train(flow, None, folder)
         log.add_flow(result)
         fitted = flow, result.params
@@ -176,7 +179,9 @@ def fit_posterior(
 
         def first_stages() -> tuple[FlowDistribution, tuple[Stage, ...]]:
             start = find_start(powered, key=first_key, point=point)
-            target.check_at(_draws(start, first_key, 10), *batch)
+            points = _draws(start, first_key, 10)
+            target.check_at(points, *batch)
+            check_estimate(target, points, data)
             log.add("start", start, "independent dimensions")
             full = target.event_size <= MAX_DENSE_SIZE
             fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian

@@ -11,6 +11,7 @@ import optax
 from hkflows import checks
 from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
+from hkflows.kernels.along import gradient_along
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.affine import diagonal_gaussian
@@ -23,6 +24,7 @@ STEPS_PER_SEGMENT = 50
 LBFGS_MEMORY = 10
 WIDTHS = 10.0 ** np.arange(-4.0, 2.25, 0.5)  # of a Gaussian, in units of the segment's scales
 NUM_DRAWS = 16  # to tell the ELBO of one such Gaussian
+STEP = 0.1  # of the Gaussian's scale, where second derivatives are differences
 NUM_NEAR = 32
 SEARCH_SIZE = 256
 MAX_SEARCHES = 400
@@ -140,7 +142,7 @@ def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
             (path[index], scales[index], elbos[index]),
             (mean, best[2], best[3]),
         )
-        curvature = jnp.abs(_hessian_diagonal(log_density, mean))
+        curvature = jnp.abs(_hessian_diagonal(log_density, mean, scale))
         usable = jnp.isfinite(curvature) & (curvature > 0.0)
         unit = jnp.where(usable, jax.lax.rsqrt(jnp.where(usable, curvature, 1.0)), unit)
         return (mean, unit, scale, value), None
@@ -178,12 +180,11 @@ def _lbfgs_path(log_density: Density, event_size: int) -> Array:
     return jnp.concatenate([origin[None], path])
 
 
-def _hessian_diagonal(log_density: Density, z: Array) -> Array:
+def _hessian_diagonal(log_density: Density, z: Array, scale: Array) -> Array:
     """Returns the diagonal of the Hessian, `[D]`, a product with a unit vector for each entry."""
-    gradient = jax.grad(log_density)
 
     def entry(index: Array) -> Array:
         unit = jax.nn.one_hot(index, z.shape[0], dtype=z.dtype)
-        return jax.jvp(gradient, (z,), (unit,))[1][index]
+        return gradient_along(log_density, z, unit, STEP * scale[index])[index]
 
     return jax.lax.map(entry, jnp.arange(z.shape[0]), batch_size=min(z.shape[0], 64))
