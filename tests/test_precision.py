@@ -82,7 +82,7 @@ def test_a_fit_in_low_precision_can_be_kept(tmp_path):
     for dtype in (jnp.bfloat16, jnp.dtype("bfloat16"), "bfloat16"):
         flow = hkf.flows.maf(2, num_layers=1, hidden_sizes=(4,), matmul_dtype=dtype)
         params = zoo.random_params(flow)
-        fit = hkf.DensityFit(flow, params, np.zeros(1), np.empty(0), -1.0, False, 0, "done", 1.0)
+        fit = hkf.DensityFit(flow, params, np.zeros(1), np.empty(0), -1.0, None, 0, "done", 1.0)
         folder = tmp_path / f"{type(dtype).__name__}"
         fit.save(folder)
         y = jnp.ones((3, 2))
