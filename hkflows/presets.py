@@ -61,13 +61,15 @@ def preset(make: Callable[P, hk.Transformed]) -> Callable[P, hk.Transformed]:
         flow = make(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = {
-            name: tuple(np.asarray(value).tolist())
-            if isinstance(value, list | np.ndarray | jax.Array)
-            else value
-            for name, value in bound.arguments.items()
-        }
+        arguments = {name: _hashable(value) for name, value in bound.arguments.items()}
         return Preset(flow, make.__name__, arguments)
 
     MAKERS[make.__name__] = made
     return made
+
+
+def _hashable(value: Any) -> Any:
+    """Returns an argument, sequences and arrays of numbers as tuples."""
+    if isinstance(value, np.ndarray | jax.Array):
+        value = np.asarray(value).tolist()
+    return tuple(value) if isinstance(value, list) else value

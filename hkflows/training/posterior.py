@@ -118,15 +118,16 @@ def fit_posterior(
             f"gives; got {target!r}."
         )
     check_data(target, data, batch_size)
-    check_settings(
-        num_steps=num_steps,
-        num_samples=num_samples,
-        optimizer=optimizer,
-        estimator=estimator,
-        annealing=annealing,
-        batch_size=batch_size,
-        callback=callback,
-    )
+    settings: dict[str, Any] = {
+        "num_steps": num_steps,
+        "num_samples": num_samples,
+        "optimizer": optimizer,
+        "estimator": estimator,
+        "annealing": annealing,
+        "batch_size": batch_size,
+        "callback": callback,
+    }
+    check_settings(**settings)
     if start is not None and flow is not None:
         raise ValueError("`start` must not be given with a `flow`, which has its own; got both.")
     point = None if start is None else target.unconstrain(start)
@@ -149,18 +150,12 @@ def fit_posterior(
             flow,
             key=flow_key,
             gaussian=gaussian,
-            num_steps=num_steps,
-            num_samples=num_samples,
-            optimizer=optimizer,
-            estimator=estimator,
-            annealing=annealing,
             data=data,
-            batch_size=batch_size,
             progress=progress,
-            callback=callback,
             checkpoint_dir=folder,
             resume=resume,
             mesh=mesh,
+            **settings,
         )
 
     if flow is not None:
