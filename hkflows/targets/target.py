@@ -89,6 +89,9 @@ class Target:
     def unconstrain(self, parameters: Any) -> Array:
         """Returns the unconstrained vector, `[D]`, that `constrain` maps to these parameters.
 
+        The bijections of NumPyro and TFP bring some values into their supports, such as simplices
+        that do not sum to one; `hkflows.supports` refuse them.
+
         Args:
             parameters: such as `constrain` gives, not traced.
 
