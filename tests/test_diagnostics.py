@@ -176,6 +176,21 @@ def test_how_the_verdict_combines(changes, verdict):
     assert ("Nothing is known of `a`" in reason) == (verdict == "good" and np.isnan(stretch[0]))
 
 
+def test_both_reasons_not_to_trust_a_fit_are_given():
+    found, reason = judge(
+        ess=20.0,
+        num_samples=1000,
+        num_nonfinite=0,
+        khat=0.9,
+        missed_mass=0.5,
+        rounding=1e-4,
+        parameters=diagnostics.Parameters(("a",), *[np.zeros(1)] * 7),
+    )
+    assert found == "do not trust"
+    assert "uneven" in reason
+    assert "another mode" in reason
+
+
 def test_wider_draws_find_what_a_narrow_fit_misses():
     """Z of a normal with four times the width, by draws that are mostly in its middle."""
     q = gaussian(jnp.zeros(2), jnp.eye(2))

@@ -89,6 +89,10 @@ def test_a_flow_of_the_users_own_and_a_target_are_to_be_given(tmp_path):
         hkf.load_fit(tmp_path / "own", target=target, flow=hkf.flows.maf(2))
     with pytest.raises(ValueError, match="event shape"):
         hkf.load_fit(tmp_path / "own", target=hkf.Target(lambda z: z[0], 3), flow=own)
+    for names, difference in (("ac", "`b` there and `c` here"), ("a", "`b` there and `None` here")):
+        other = hkf.Target(target.log_density, 2, lambda z, names=names: dict(zip(names, z)))
+        with pytest.raises(ValueError, match=difference):
+            hkf.load_fit(tmp_path / "own", target=other, flow=own)
     read = hkf.load_fit(tmp_path / "own", target=target, flow=own)
     jax.tree.map(np.testing.assert_array_equal, read.sample(1, 5), fit.sample(1, 5))
     assert read.summary() == fit.summary()

@@ -62,15 +62,18 @@ def judge(
             '(`jax.config.update("jax_enable_x64", True)`) or standardise the data.'
         )
         return "do not trust", reason
+    reasons = []
     if not reliable:
-        reason = f"The weights are uneven, with {weights}: the fit is not close to the posterior."
-        return "do not trust", reason
+        reasons.append(
+            f"The weights are uneven, with {weights}: the fit is not close to the posterior."
+        )
     if missed_mass > MOST_MISSED:
-        reason = (
+        reasons.append(
             f"A wider search finds {100.0 * missed_mass:.0f} % of the posterior's mass where the "
             "fit draws next to nothing: another mode, or a heavier tail."
         )
-        return "do not trust", reason
+    if reasons:
+        return "do not trust", " ".join(reasons)
     p = parameters
     worst = int(np.argmax(p.gap))
     if p.gap[worst] > GAP:

@@ -1,5 +1,6 @@
 """Finished fits on disk: a folder with a description and arrays, without pickle."""
 
+import itertools
 import os
 import pathlib
 import signal
@@ -73,6 +74,7 @@ def load_fit(
         _check_params(flow, fit, folder)
     if target is not None:
         check_fitted(target, fit.distribution, "fit")
+        _check_names(target, fit, folder)
     return fit
 
 
@@ -92,6 +94,17 @@ def remembered(folder: pathlib.Path | None, compute: Callable[[], Any]) -> Any:
     description = describe(value, arrays, "value")
     folders.write(folder, description, arrays)
     return recover(description, arrays, {})  # as it will be read
+
+
+def _check_names(target: Target, fit: Any, folder: pathlib.Path) -> None:
+    """Raises `ValueError` where a target has other parameters than what was fitted."""
+    expected, names = fit.diagnostics.parameters.names, target.names()
+    for old, new in itertools.zip_longest(expected, names):
+        if old != new:
+            raise ValueError(
+                f"`target` must have the parameters of the fit in {folder}; the first that differs "
+                f"is `{old}` there and `{new}` here."
+            )
 
 
 def _check_params(flow: hk.Transformed, fit: Any, folder: pathlib.Path) -> None:
