@@ -129,6 +129,7 @@ BUILDS = {
     "start": lambda: hkf.fit_posterior(
         TARGET, key=0, flow=hkf.flows.mean_field(2), start=jnp.zeros(2)
     ),
+    "start ": lambda: hkf.fit_posterior(POSITIVE, key=0, start={"x": -1.0}),
     "shape ": lambda: hkf.supports.Support(distrax.Tanh(), 3),
     "low   ": lambda: hkf.supports.interval(0.0, 0.0),
     "high": lambda: hkf.supports.interval(0.0, np.inf),

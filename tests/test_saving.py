@@ -90,7 +90,9 @@ def test_a_flow_of_the_users_own_and_a_target_are_to_be_given(tmp_path):
     with pytest.raises(ValueError, match="event shape"):
         hkf.load_fit(tmp_path / "own", target=hkf.Target(lambda z: z[0], 3), flow=own)
     for names, difference in (("ac", "`b` there and `c` here"), ("a", "`b` there and `None` here")):
-        other = hkf.Target(target.log_density, 2, lambda z, names=names: dict(zip(names, z)))
+        other = hkf.Target(
+            target.log_density, 2, lambda z, names=names: dict(zip(names, z, strict=False))
+        )
         with pytest.raises(ValueError, match=difference):
             hkf.load_fit(tmp_path / "own", target=other, flow=own)
     read = hkf.load_fit(tmp_path / "own", target=target, flow=own)

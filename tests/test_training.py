@@ -144,6 +144,20 @@ def test_conditional_density_fit():
             wrong()
 
 
+def test_a_fit_without_context_takes_none():
+    flow = hkf.flows.mean_field(2)
+    params = flow.init(KEY)
+    fit = hkf.DensityFit(flow, params, np.zeros(1), np.empty(0), 0.0, None, 0, "untrained", 0.0)
+    jax.tree.map(np.testing.assert_array_equal, fit.condition(None), fit.distribution)
+    for wrong in (
+        lambda: fit.condition([1.0]),
+        lambda: fit.sample(0, 5, [1.0]),
+        lambda: fit.log_likelihood(np.zeros((3, 2)), np.zeros((3, 1))),
+    ):
+        with pytest.raises(ValueError, match="`context` must not be given"):
+            wrong()
+
+
 def test_without_held_out_rows_every_step_is_done():
     fit = hkf.fit_density(
         hkf.flows.mean_field(2),

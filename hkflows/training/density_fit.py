@@ -65,18 +65,31 @@ class DensityFit:
     @property
     def distribution(self) -> FlowDistribution:
         """The fitted distribution; for a conditional fit see `condition`."""
-        if self.conditional:
-            raise ValueError("The fit has a `context`; use `fit.condition(context)`.")
-        return self.flow.apply(self.params)
+        return self.condition(None)
 
-    def condition(self, context: ArrayLike) -> FlowDistribution:
-        """Returns the fitted distribution given a context, `[..., C]`."""
-        if self.context_size is None or context is None:
+    def condition(self, context: ArrayLike | None) -> FlowDistribution:
+        """Returns the fitted distribution given a context.
+
+        Args:
+            context: `[..., C]`, or `None` if the fit has none.
+
+        Raises:
+            ValueError: if it has another size, is missing, or is one too many.
+        """
+        context, C = checks.context(context), self.context_size
+        if context is None and C is None:
+            return self.flow.apply(self.params)
+        if context is None:
             raise ValueError(
-                f"`context` must be given if and only if the fit has one (conditional: "
-                f"{self.conditional}); got {context!r}."
+                f"`context`, of size {C}, must be given, as in `fit.condition(context)`; got none."
             )
-        return self.flow.apply(self.params, checks.event("context", context, self.context_size))
+        if C is None:
+            raise ValueError(
+                f"`context` must not be given to a fit that has none; got shape {context.shape}."
+            )
+        if context.shape[-1] != C:
+            raise ValueError(f"`context` must have shape [..., {C}]; got {context.shape}.")
+        return self.flow.apply(self.params, context)
 
     def sample(self, key: Array | int, n: int, context: ArrayLike | None = None) -> np.ndarray:
         """Draws from the fit, as a NumPy array `[n, D]`, made 10,000 draws at a time.
@@ -86,11 +99,11 @@ class DensityFit:
             n: the number of draws, at least one.
             context: `[C]`, for a conditional fit.
         """
-        q = self.distribution if context is None else self.condition(context)
+        q = self.condition(context)
         if q.batch_shape:
             raise ValueError(
-                f"`context` must be one, shape [C]; got contexts of shape {q.batch_shape}. For "
-                "draws given many see `fit.condition(context)`."
+                f"`context` must be one vector; got contexts of shape {q.batch_shape}. For draws "
+                "given many see `fit.condition(context)`."
             )
         checks.positive_int("n", n)
         return stream_draws(functools.partial(_draw, q), checks.prng_key("key", key), n)

@@ -130,7 +130,7 @@ def fit_posterior(
     check_settings(**settings)
     if start is not None and flow is not None:
         raise ValueError("`start` must not be given with a `flow`, which has its own; got both.")
-    point = None if start is None else target.unconstrain(start)
+    point = None if start is None else _unconstrained(target, start)
     data = jax.tree.map(jnp.asarray, data)
     posterior = target
     if data is not None:
@@ -215,6 +215,13 @@ def fit_posterior(
         stop_reason=log.stages[-1].note,
         seconds=time.perf_counter() - clock,
     )
+
+
+def _unconstrained(target: Target, start: Any) -> Array:
+    try:
+        return target.unconstrain(start)
+    except ValueError as error:
+        raise ValueError(f"`start` must be parameters of the target. {error}") from error
 
 
 @functools.partial(quick_jit, static_argnames="flow")

@@ -74,6 +74,8 @@ def _floating(name: str, value: Any, ndim: int, expected: str) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"`{name}` must have no masked entries: leave out their rows; got a mask.")
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.dtype == object:
+        raise ValueError(f"`{name}` must be an array of numbers; got {type(value).__name__}.")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"`{name}` must be floating; got {array.dtype}.")
     if array.ndim != ndim or 0 in array.shape[1:]:
