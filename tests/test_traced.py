@@ -101,3 +101,35 @@ def test_a_shared_network_stays_shared():
 
     params = hk.transform(build).init(jax.random.key(0))
     assert set(params) == {"mlp/~/linear_0", "coupling_readout", "coupling_readout_1"}
+
+
+def doubled(net):
+    return lambda z: jnp.sum(hk.vmap(net, split_rng=False)(jnp.stack([z, z])))
+
+
+TRANSFORMS = {
+    "remat": lambda net: lambda z: hk.remat(net)(z),
+    "vmap": doubled,
+    "grad": lambda net: lambda z: jnp.sum(hk.grad(net)(z)),
+    "cond": lambda net: lambda z: hk.cond(z[0] > 0.0, net, net, z),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("name", CALLABLES)
+def test_a_flow_is_built_within_haikus_own_transforms(transform, name):
+    """The parameters are those of the flow on its own, and so is what they give."""
+
+    def net(z):
+        bijector = hkf.Coupling(CALLABLES[name](), mask=np.asarray([True, False] * 2))
+        return hkf.FlowDistribution(hkf.standard_normal(4), bijector).log_prob(z)
+
+    z = jnp.asarray([0.1, -0.2, 0.3, 2.0])
+    alone = hk.without_apply_rng(hk.transform(net))
+    within = hk.without_apply_rng(hk.transform(TRANSFORMS[transform](net)))
+    params = zoo.random_params(within, z)
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, zoo.random_params(alone, z))
+    found = jax.jit(within.apply)(params, z)
+    value, gradient = jax.value_and_grad(alone.apply, argnums=1)(params, z)
+    expected = {"vmap": 2.0 * value, "grad": jnp.sum(gradient)}.get(transform, value)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -1,7 +1,8 @@
 """Any Haiku callable as a value: visited once, then a pure program and its arrays."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import haiku as hk
@@ -110,68 +111,74 @@ def trace(conditioner: VectorFunction, in_size: int, context: Array | None) -> T
     context_size = 0 if context is None else context.shape[-1]
     z = jnp.zeros(in_size + context_size)
     names: dict[str, None] = {}  # in the order in which they are first fetched
+    result = _recording(names, conditioner, z)
+    if not isinstance(result, jax.Array) or not jnp.issubdtype(result.dtype, jnp.floating):
+        raise ValueError(f"`conditioner` must return a floating array; got {result!r}.")
+
+    alone, shapes = _fetches_alone(conditioner, z)
+    try:
+        pairs = [(name, other) for name, other in zip(names, alone, strict=True) if other in shapes]
+        values = [_fetch(name, shapes[other]) for name, other in pairs]
+    except ValueError as error:
+        raise ValueError(
+            "`conditioner` must fetch the same parameters each time that it is called. Modules "
+            "built outside and inside of it may have the same names: build all of them on one "
+            "side, or name them apart."
+        ) from error
+
+    def replay(values: Sequence[Array], z: Array) -> Array:
+        params: dict[str, dict[str, Array]] = {}
+        for (_, full_name), value in zip(pairs, values, strict=True):
+            module, _, name = full_name.rpartition("/")
+            params.setdefault(module, {})[name] = value
+        try:
+            return hk.transform_with_state(conditioner).apply(params, {}, None, z)[0]
+        except ValueError as error:  # which neither of the runs with a key has raised
+            raise ValueError(
+                "`conditioner` must be deterministic and without state; without a random key it "
+                "fails."
+            ) from error
+
+    closed = jax.make_jaxpr(replay)(values, z.astype(result.dtype))
+    consts = tuple(jnp.asarray(const) for const in closed.consts)
+    return Traced(consts, tuple(values), context, Program(closed))
+
+
+def _recording(names: dict[str, None], conditioner: VectorFunction, z: Array) -> Array:
+    """Calls the conditioner, and adds the full names of what it fetches."""
 
     def record(getter: Callable, value: Array, entry: hk.GetterContext) -> Array:
         names.setdefault(entry.full_name)
         return getter(value)
 
     with hk.custom_getter(record):
-        result = conditioner(z)
-    if not isinstance(result, jax.Array) or not jnp.issubdtype(result.dtype, jnp.floating):
-        raise ValueError(f"`conditioner` must return a floating array; got {result!r}.")
-
-    params = hk.get_params()
-    values = [params[module][name] for module, name in _held(names, params)]
-    closed = jax.make_jaxpr(lambda values, z: _replay(conditioner, values, z))(
-        values, z.astype(result.dtype)
-    )
-    consts = tuple(jnp.asarray(const) for const in closed.consts)
-    return Traced(consts, tuple(values), context, Program(closed))
+        return conditioner(z)
 
 
-def _replay(conditioner: VectorFunction, values: Sequence[Array], z: Array) -> Array:
-    """Runs `conditioner` as a pure function of its parameters, given in the order of its fetches.
+def _fetches_alone(
+    conditioner: VectorFunction, z: Array
+) -> tuple[dict[str, None], dict[str, tuple[int, ...]]]:
+    """Returns what the conditioner fetches in a transform of its own: all names, and shapes.
 
-    In a transform of its own the callable may name its modules otherwise, so the names are learned
-    first, from an abstract `init`.
+    There it may name its modules otherwise. What a transform inside of it fetches, such as
+    `hk.layer_stack`, under names of its own and from parameters fetched before, has no shape.
     """
     names: dict[str, None] = {}
-
-    def record(getter: Callable, value: Array, entry: hk.GetterContext) -> Array:
-        names.setdefault(entry.full_name)
-        return getter(value)
-
-    def run() -> Array:
-        with hk.custom_getter(record):
-            return conditioner(z)
-
-    replayed = hk.transform_with_state(run)
-    shapes, state = jax.eval_shape(replayed.init, jax.random.key(0))
+    alone = hk.transform_with_state(lambda z: _recording(names, conditioner, z))
+    params, state = jax.eval_shape(alone.init, jax.random.key(0), z)
     if state:
         raise ValueError(
             f"`conditioner` must be deterministic and without state; it has the state {state}."
         )
-    params: dict[str, dict[str, Array]] = {}
-    for (module, name), value in zip(_held(names, shapes), values, strict=False):
-        params.setdefault(module, {})[name] = value
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(lambda leaf: leaf.shape, shapes):
-        raise ValueError(
-            "`conditioner` must fetch the same parameters each time that it is called. Modules "
-            "built outside and inside of it may have the same names: build all of them on one "
-            "side, or name them apart."
-        )
-    try:
-        return replayed.apply(params, {}, None)[0]
-    except ValueError as error:  # which neither of the runs with a key has raised
-        raise ValueError(
-            "`conditioner` must be deterministic and without state; without a random key it fails."
-        ) from error
+    leaves = hk.data_structures.traverse(params)
+    return names, {f"{module}/{name}": value.shape for module, name, value in leaves}
 
 
-def _held(names: Iterable[str], params: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Returns the names of which `params` has a value, as modules and names.
-
-    A transform inside of the callable, such as `hk.layer_stack`, fetches under names of its own.
-    """
-    pairs = [(module, name) for module, _, name in (full.rpartition("/") for full in names)]
-    return [(module, name) for module, name in pairs if name in params.get(module, {})]
+def _fetch(full_name: str, shape: tuple[int, ...]) -> Array:
+    """Returns a parameter that has been fetched before, untouched by custom getters."""
+    module, _, name = full_name.rpartition("/")
+    at_module = contextlib.nullcontext()
+    if module != hk.current_name():
+        at_module = hk.name_scope(hk.force_name(module))
+    with at_module, hk.custom_getter(lambda _getter, value, _entry: value):
+        return hk.get_parameter(name, shape)
