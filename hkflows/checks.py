@@ -104,6 +104,17 @@ def event(name: str, value: Any, event_size: int) -> Array:
     return value
 
 
+def broadcasts(name: str, rows: tuple[int, ...], batch_shape: tuple[int, ...]) -> None:
+    """Raises `ValueError` if `rows`, leading dimensions, do not broadcast against a batch."""
+    try:
+        np.broadcast_shapes(rows, batch_shape)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must have leading dimensions that broadcast against those of the contexts, "
+            f"{batch_shape}; got {rows}."
+        ) from error
+
+
 def context(value: Any) -> Array | None:
     """Returns `value` as a floating array `[..., C]` or `None`, or raises `ValueError`."""
     if value is None:

@@ -98,7 +98,9 @@ class FlowDistribution(distrax.Distribution):
         return self._invert(y)[0]
 
     def _invert(self, y: Array) -> tuple[Array, Array]:
-        y = checks.event("value", y, self.event_shape[0])
+        *batch_shape, event_size = self._result.shape
+        y = checks.event("value", y, event_size)
+        checks.broadcasts("value", y.shape[:-1], tuple(batch_shape))
         return self.bijector.inverse_and_log_det(y)
 
     def sample_base(self, *, seed: Array, sample_shape: tuple[int, ...] = ()) -> Array:

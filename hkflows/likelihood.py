@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hkflows import checks
+
 Array = jax.Array
 
 
@@ -20,8 +22,9 @@ def negative_log_likelihood(q: Any, y: Array, *, weights: Array | None = None) -
     Raises:
         ValueError: if there are more contexts than rows, or not a weight for each row.
     """
-    log_prob = q.log_prob(y)
     rows = jnp.shape(y)[:-1]
+    checks.broadcasts("y", rows, q.batch_shape)
+    log_prob = q.log_prob(y)
     if log_prob.shape != rows:
         raise ValueError(
             f"`y` must have a row for each context; got rows of shape {rows} for contexts of shape "

@@ -35,6 +35,12 @@ class Preset(hk.Transformed):
         self.arguments = arguments
         return self
 
+    def __repr__(self) -> str:
+        shown = {
+            name: getattr(value, "__name__", repr(value)) for name, value in self.arguments.items()
+        }
+        return f"{self.name}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
     def __copy__(self) -> "Preset":
         """Returns the flow itself, which nothing can change."""
         return self

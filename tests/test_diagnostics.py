@@ -165,6 +165,7 @@ def test_how_the_verdict_combines(changes, verdict):
     fine = {
         "ess": 990.0,
         "num_samples": 1000,
+        "num_zero": 0,
         "num_nonfinite": 0,
         "khat": 0.3,
         "missed_mass": 0.0,
@@ -180,6 +181,7 @@ def test_both_reasons_not_to_trust_a_fit_are_given():
     found, reason = judge(
         ess=20.0,
         num_samples=1000,
+        num_zero=400,
         num_nonfinite=0,
         khat=0.9,
         missed_mass=0.5,
@@ -189,6 +191,7 @@ def test_both_reasons_not_to_trust_a_fit_are_given():
     assert found == "do not trust"
     assert "uneven" in reason
     assert "another mode" in reason
+    assert "40 % of which break a constraint" in reason
 
 
 def test_wider_draws_find_what_a_narrow_fit_misses():
@@ -206,6 +209,20 @@ def test_narrow_modes_are_found():
     """Half of the mass, of half the width, 13 standard deviations away in 5 dimensions."""
     q = gaussian(jnp.full(5, 3.0), jnp.eye(5))
     other = distrax.Independent(distrax.Normal(jnp.full(5, -3.0), 0.5), 1)
+
+    def log_density(z):
+        return jnp.logaddexp(q.log_prob(z), other.log_prob(z))
+
+    draws = q.sample(seed=0, sample_shape=(2000,))
+    for key in range(8):
+        far, error = diagnostics.far_evidence(q, log_density, 0.0, draws, jax.random.key(key))
+        np.testing.assert_allclose(far, 0.0, atol=max(4.0 * error, 0.05))
+
+
+def test_mirror_images_are_found():
+    """Half of the mass in a mode like the first, 400 standard deviations away in 4 dimensions."""
+    q = gaussian(jnp.full(4, 2.0), 0.02 * jnp.eye(4))
+    other = distrax.Independent(distrax.Normal(jnp.full(4, -2.0), 0.02), 1)
 
     def log_density(z):
         return jnp.logaddexp(q.log_prob(z), other.log_prob(z))

@@ -181,12 +181,30 @@ def test_a_traced_mask_and_a_forgotten_context():
             case.transformed.apply(case.params(), None)
 
 
+@pytest.mark.parametrize("make", [hkf.flows.iaf, hkf.flows.mean_field, hkf.flows.bnaf])
+def test_parameters_of_another_context(make):
+    flow, contexts = make(2), [None, jnp.ones((4, 1)), jnp.ones((4, 3))]
+    for made_for, given, message in (
+        (1, 0, "`context` must be given"),
+        (0, 1, "`context` must not be given"),
+        (1, 2, "`context` must have size 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            flow.apply(flow.init(KEY, contexts[made_for]), contexts[given])
+
+
 def test_permutation_and_log_prob_check_their_events():
     with pytest.raises(ValueError, match="`x`"):
         hkf.Permutation.reverse(3).forward(jnp.zeros(2))
     q = hkf.FlowDistribution(hkf.standard_normal(2), hkf.Permutation.reverse(2))
     with pytest.raises(ValueError, match="`value`"):
         q.log_prob(jnp.zeros(3))
+    flow, contexts = hkf.flows.mean_field(3), jnp.ones((4, 2))
+    q = flow.apply(flow.init(KEY, contexts), contexts)
+    with pytest.raises(ValueError, match=r"`value` .*\(4,\); got \(5,\)"):
+        q.log_prob(jnp.zeros((5, 3)))
+    with pytest.raises(ValueError, match=r"`y` .*\(4,\); got \(5,\)"):
+        hkf.likelihood.negative_log_likelihood(q, jnp.zeros((5, 3)))
 
 
 def test_base_batch_that_would_share_noise():

@@ -156,10 +156,17 @@ def test_deep_flows_are_their_layers_one_after_the_other(name):
     np.testing.assert_allclose(q.inverse(y), x, atol=1e-3)
 
 
+def test_distributions_can_be_copied():
+    flow = hkf.flows.nsf(3, hidden_sizes=[4])
+    q = flow.apply(flow.init(jax.random.key(0)))
+    jax.tree.map(np.testing.assert_array_equal, copy.deepcopy(q), q)
+
+
 def test_presets_are_values():
     """Equal to their copies, which share what is compiled, and by any kind of sequence."""
     flow = hkf.flows.nsf(3, hidden_sizes=[4, 4])
     assert copy.deepcopy({"flow": flow})["flow"] == copy.copy(flow) == flow
+    assert repr(flow).startswith(f"{flow.name}(event_size=")
     for sizes in ((4, 4), np.asarray([4, 4]), jnp.asarray([4, 4])):
         assert hash(hkf.flows.nsf(3, hidden_sizes=sizes)) == hash(flow)
         assert hkf.flows.nsf(3, hidden_sizes=sizes) == flow

@@ -163,3 +163,21 @@ def test_a_density_on_the_torus():
     draws, log_q = q.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(1000,))
     assert (np.abs(draws) <= np.pi).all()
     np.testing.assert_allclose(log_prob(q, draws), log_q, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        hkf.RationalQuadratic(),
+        hkf.LinearRational(),
+        hkf.PiecewiseLinear(),
+        hkf.CircularRationalQuadratic(),
+    ],
+    ids=lambda transformer: type(transformer).__name__,
+)
+def test_no_dtype_is_promoted_without_being_asked(transformer):
+    flow = hkf.flows.maf(2, num_layers=1, transformer=transformer)
+    with jax.numpy_dtype_promotion("strict"):
+        q = flow.apply(flow.init(jax.random.key(0)))
+        y, log_q = q.sample_and_log_prob(seed=0, sample_shape=(5,))
+        np.testing.assert_allclose(q.log_prob(y), log_q, atol=1e-4)

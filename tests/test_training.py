@@ -144,6 +144,26 @@ def test_conditional_density_fit():
             wrong()
 
 
+def test_data_that_the_dtype_does_not_hold_are_refused():
+    """Of columns like times in seconds since 1970, float32 holds a few values alone."""
+    rows = np.random.default_rng(0).standard_normal((50, 2))
+    far = rows + np.asarray([0.0, 1.7e9])
+    for data, context, message in (
+        (far, None, r"`data` must vary by more than float32 .* columns \[1\]"),
+        (rows, far, r"`context` must vary by more than float32 .* columns \[1\]"),
+        (1e300 * rows, None, "`data` must be within the range of float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hkf.fit_density(hkf.flows.mean_field(2), data, key=0, context=context)
+    constant = np.full((50, 1), 1.7e9)  # a context may be
+    for data in (rows + np.asarray([0.0, 1e6]), 1e30 * rows):
+        fit = hkf.fit_density(
+            hkf.flows.mean_field(2), data, key=0, context=constant, num_steps=2, progress=False
+        )
+        draws = fit.sample(0, 2000, constant[0]).astype(np.float64)
+        np.testing.assert_allclose(draws.std(axis=0) / data.std(axis=0), 1.0, atol=0.1)
+
+
 def test_a_fit_without_context_takes_none():
     flow = hkf.flows.mean_field(2)
     params = flow.init(KEY)

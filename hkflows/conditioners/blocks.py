@@ -55,8 +55,7 @@ class Blocks(hk.Module):
         """
         del num_params
         context = checks.context(context)
-        if context is None:
-            weights.check_unused("w_context", self.module_name)
+        weights.check_context(context, "w_context", self.module_name)
         D = self.event_size
 
         across, biases, within = [], [], []

@@ -14,9 +14,9 @@ class _Parameters(hk.Module):
     """Parameters of a given shape: a bias, plus a linear map of the context where there is one."""
 
     def __call__(self, shape: tuple[int, ...], context: Array | None, init: weights.Init) -> Array:
+        weights.check_context(context, "w", self.module_name)
         bias = weights.bias("b", shape, init)
         if context is None:
-            weights.check_unused("w", self.module_name)
             return bias
         slope = context @ weights.zero_weight("w", (context.shape[-1], bias.size))
         return bias + slope.reshape(*context.shape[:-1], *shape)

@@ -83,8 +83,7 @@ class MADE(hk.Module):
             ValueError: if `context` has no dimension.
         """
         context = checks.context(context)
-        if context is None:
-            weights.check_unused("w_context", self.module_name)
+        weights.check_context(context, "w_context", self.module_name)
         conditional = context is not None
         inputs = degrees.input_degrees(self.order)
         hidden = [

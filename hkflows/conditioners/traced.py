@@ -46,6 +46,10 @@ class Program:
     def __hash__(self) -> int:
         return hash(self._text)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Program":
+        """Returns the program itself, which nothing can change."""
+        return self
+
 
 def _inner_numbers(jaxpr: jax.extend.core.Jaxpr) -> Iterator[tuple[Any, ...]]:
     """Yields the arrays that programs within a program close over, which its text leaves out."""

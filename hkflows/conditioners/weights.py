@@ -47,10 +47,28 @@ def _weight(name: str, shape: tuple[int, ...], mask: np.ndarray | None, init: In
     return value if mask is None else jnp.where(mask, value, 0)
 
 
-def check_unused(name: str, module: str) -> None:
-    """Raises `ValueError` if there is a weight for a context that is not given."""
-    if name in hk.get_params().get(module, {}):
+def check_context(context: Array | None, name: str, module: str) -> None:
+    """Raises `ValueError` if the parameters have not been made for this context.
+
+    Args:
+        context: `[..., C]` or `None`.
+        name: that of the weight for it, `[C, out]`.
+        module: that of the module that fetches it.
+    """
+    weight = hk.get_params().get(module, {}).get(name)
+    if context is None:
+        if weight is not None:
+            raise ValueError(
+                "`context` must be given: the parameters have a weight for it, "
+                f"`{module}/{name}`; got None."
+            )
+    elif weight is not None and len(weight) != context.shape[-1]:
         raise ValueError(
-            f"`context` must be given: the parameters have a weight for it, `{module}/{name}`; "
-            "got None."
+            f"`context` must have size {len(weight)}, as the parameters' weight for it, "
+            f"`{module}/{name}`; got {context.shape[-1]}."
+        )
+    elif weight is None and not hk.running_init():
+        raise ValueError(
+            "`context` must not be given: the parameters have no weight for it, "
+            f"`{module}/{name}`; got shape {context.shape}."
         )

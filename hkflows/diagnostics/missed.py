@@ -30,7 +30,9 @@ NUM_STARTS = 16  # of climbs, of each kind
 NUM_ASTRAY = 32  # and of those that have been chosen from so many:
 NUM_CANDIDATES = 4096
 CLIMB_STEPS = 300
-CLIMB_RATE = 0.1  # standard deviations a step
+# Standard deviations a step, which fall to the last: a climb can cross thousands of them, but one
+# from a place that has been chosen is to stay in the basin there.
+FIRST_RATE, FIRST_RATE_ASTRAY, LAST_RATE = 10.0, 0.2, 0.01
 UNEXPECTED = 10.0  # nats of density above what the fit has there
 MAX_MODES = 4
 MAX_FAR_SIZE = 500  # a search that needs the curvature: not in more dimensions
@@ -59,7 +61,8 @@ def far_evidence(
     """Returns the log evidence (nats) around modes that `q` misses, and its standard error.
 
     From points up to 20 standard deviations away, half of them where the way up does not lead to
-    the draws, and from others near the origin, Adam climbs the log density. Where it ends and `q`
+    the draws, and from others near the origin, Adam climbs the log density. From all but that half
+    its steps are large at first, and cross hundreds of standard deviations. Where it ends and `q`
     has far less density than the posterior, a Gaussian with the curvature there is the proposal of
     importance sampling, which counts what `q` misses by a factor of ten or more. In more than 500
     dimensions nothing is searched.
@@ -126,10 +129,10 @@ def _climbs(log_density: Density, draws: Array, key: Array) -> tuple[Units, Arra
     log_p = _standard(log_density, units)
     far_key, near_key, astray_key = jax.random.split(key, 3)
     D = draws.shape[1]
-    starts = jnp.concatenate(
-        [_far(far_key, D), _near_origin(near_key, *units), _astray(log_p, astray_key, D)]
-    )
-    ends = jax.vmap(lambda x: _ascend(log_p, x))(starts)
+    anywhere = jnp.concatenate([_far(far_key, D), _near_origin(near_key, *units)])
+    starts = jnp.concatenate([anywhere, _astray(log_p, astray_key, D)])
+    rates = jnp.full(len(starts), FIRST_RATE_ASTRAY).at[: len(anywhere)].set(FIRST_RATE)
+    ends = jax.vmap(lambda x, rate: _ascend(log_p, x, rate))(starts, rates)
     return units, ends, jax.vmap(log_p)(ends)
 
 
@@ -179,9 +182,10 @@ def _astray(log_density: Density, key: Array, D: int) -> Array:
     return x[jnp.argsort(inwards)[:NUM_ASTRAY]]  # NaN comes last
 
 
-def _ascend(log_density: Density, x: Array) -> Array:
+def _ascend(log_density: Density, x: Array, first_rate: Array) -> Array:
     """Returns where Adam ends; a step that is not finite is not taken."""
-    optimizer = optax.adam(optax.cosine_decay_schedule(CLIMB_RATE, CLIMB_STEPS))
+    ratio = LAST_RATE / first_rate
+    optimizer = optax.adam(lambda step: first_rate * ratio ** (step / CLIMB_STEPS))
 
     def step(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
         x, state = carry

@@ -128,7 +128,8 @@ def diagnose(
     verdict, reason = judge(
         ess=ess,
         num_samples=num_samples,
-        num_nonfinite=num_samples - valid.size,
+        num_zero=settings["num_zero"],
+        num_nonfinite=settings["num_nonfinite"],
         khat=khat,
         missed_mass=missed_mass,
         rounding=rounding,

@@ -9,6 +9,7 @@ from hkflows.diagnostics.parameters import Parameters
 Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
 
 MOST_NONFINITE = 0.01  # of the draws
+MOST_ZERO = 0.01  # of the draws, before the reason speaks of them
 MOST_MISSED = 0.05  # of the posterior's mass
 SURE = 3.0  # standard errors before an excess of evidence is taken for missed mass
 COARSEST = 1.0  # rounding of the log density (nats)
@@ -23,6 +24,7 @@ def judge(
     *,
     ess: float,
     num_samples: int,
+    num_zero: int,
     num_nonfinite: int,
     khat: float | None,
     missed_mass: float,
@@ -38,6 +40,7 @@ def judge(
     Args:
         ess: effective sample size.
         num_samples: the number of draws.
+        num_zero: how many had a density of zero.
         num_nonfinite: how many had a weight of NaN or plus infinity.
         khat: Pareto k-hat, or `None` if not known.
         missed_mass: the fraction of the posterior's mass that the fit misses.
@@ -49,6 +52,9 @@ def judge(
     """
     fraction = ess / num_samples
     weights = f"an effective sample of {100.0 * fraction:.1f} % of the draws"
+    if num_zero > MOST_ZERO * num_samples:
+        zero = 100.0 * num_zero / num_samples
+        weights += f", {zero:.0f} % of which break a constraint that supports could state,"
     if khat is not None:
         weights += f" and a k-hat of {khat:.2f}"
     even = fraction >= EVEN
@@ -59,7 +65,8 @@ def judge(
     if rounding > COARSEST:
         reason = (
             f"The log density is rounded by {rounding:.2g} nats: run with float64 "
-            '(`jax.config.update("jax_enable_x64", True)`) or standardise the data.'
+            '(`jax.config.update("jax_enable_x64", True)`) or standardise the data. If draws are '
+            "far out, the posterior may be improper."
         )
         return "do not trust", reason
     reasons = []

@@ -47,6 +47,7 @@ def over_draws(
         ValueError: if an argument is off.
     """
     num_samples = checks.positive_int("num_samples", num_samples)
+    checks.function("log_density", log_density)
     if isinstance(q, type) or not hasattr(q, "sample_and_log_prob"):
         raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
     mesh = check_mesh(mesh, num_samples=num_samples)

@@ -43,7 +43,7 @@ def locate(point: Array, widths: Array, heights: Array, bound: float, *, axis: i
     free = 1.0 - MIN_SIDE * num_bins  # what the softmax shares out
 
     def start(index: Array, before: Array) -> Array:
-        return bound * (2.0 * (MIN_SIDE * index + free * before) - 1.0)
+        return bound * (2.0 * (MIN_SIDE * index.astype(before.dtype) + free * before) - 1.0)
 
     def side(share: Array) -> Array:
         return 2.0 * bound * (MIN_SIDE + free * share)

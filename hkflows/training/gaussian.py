@@ -80,7 +80,8 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
     for index in range(MAX_SEGMENTS):
         affine, proposal = _segment(log_density, affine, key, index, num_draws)
         weights = log_weights(proposal)
-        gain = weights - best_weights  # of the same noise, draw by draw
+        with np.errstate(invalid="ignore"):  # two of minus infinity
+            gain = weights - best_weights  # of the same noise, draw by draw
         gain = gain[np.isfinite(gain)]
         if not _mean(weights) > _mean(best_weights):
             break

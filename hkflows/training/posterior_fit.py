@@ -188,9 +188,10 @@ class PosteriorFit:
     def _stage_table(self) -> str:
         rows = [["stage", "ELBO", "+-", "seconds", "", ""]]
         for stage in self.stages:
+            known = np.isfinite(stage.elbo)
             numbers = (
-                f"{stage.elbo:.3f}",
-                f"{stage.elbo_standard_error:.1g}",
+                f"{stage.elbo:.3f}" if known else "-",
+                f"{stage.elbo_standard_error:.1g}" if known else "-",
                 f"{stage.seconds:.1f}",
             )
             rows.append([stage.name, *numbers, "kept" if stage.kept else "dropped", stage.note])

@@ -78,6 +78,8 @@ def _floating(name: str, value: Any, ndim: int, expected: str) -> np.ndarray:
         raise ValueError(f"`{name}` must be an array of numbers; got {type(value).__name__}.")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"`{name}` must be floating; got {array.dtype}.")
+    if array.ndim == 1 and ndim == 2:
+        expected += f", of one column if it is `{name}[:, None]`"
     if array.ndim != ndim or 0 in array.shape[1:]:
         raise ValueError(f"`{name}` must be a {expected}; got shape {array.shape}.")
     return array

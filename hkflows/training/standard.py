@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hkflows.kernels.moments import location_and_spread
 from hkflows.streams import stream_rows
 from hkflows.training.flows import around
 from hkflows.training.rows import Rows
 from hkflows.training.units import Units, same_units, units_of_context, units_of_data
+
+LEAST_SPACINGS = 5.0  # between neighbouring numbers, in a standard deviation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +55,15 @@ def standard_of(sample: Rows, *, standardise: bool) -> Standard:
     Args:
         sample: some of the rows.
         standardise: whether the units are to differ from those of the rows.
+
+    Raises:
+        ValueError: if what the flow would see of them, or make of its draws, is not what they are.
     """
     dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(sample.data.dtype, jnp.float32))
     mean_weight = float(np.mean(sample.weights, dtype=np.float64))
+    for name, rows in (("data", sample.data), ("context", sample.context)):
+        if rows is not None:
+            _check_resolved(name, rows, dtype)
     if standardise:
         data = units_of_data(sample.data, sample.weights)
         context = None if sample.context is None else units_of_context(sample.context)
@@ -62,3 +71,19 @@ def standard_of(sample: Rows, *, standardise: bool) -> Standard:
         data = same_units(sample.data.shape[1])
         context = None if sample.context is None else same_units(sample.context.shape[1])
     return Standard(data, context, mean_weight, dtype)
+
+
+def _check_resolved(name: str, rows: np.ndarray, dtype: np.dtype) -> None:
+    """Raises `ValueError` where a dtype does not hold a column, or cannot tell its values apart."""
+    rows = np.asarray(rows, np.float64)
+    limits = jnp.finfo(dtype)
+    if np.abs(rows).max() > limits.max:
+        raise ValueError(f"`{name}` must be within the range of {dtype}, up to {limits.max:.2g}.")
+    location, spread = location_and_spread(rows)
+    spacing = float(limits.eps) * np.abs(location)
+    (coarse,) = np.nonzero((spread > 0.0) & (spread < LEAST_SPACINGS * spacing))
+    if coarse.size:
+        raise ValueError(
+            f"`{name}` must vary by more than {dtype} can tell apart; columns {coarse.tolist()} "
+            f"hardly do, far from zero: subtract {location[coarse]} or so, or enable float64."
+        )

@@ -16,6 +16,8 @@ Array = jax.Array
 
 def check_flow(flow: hk.Transformed) -> hk.Transformed:
     """Returns the flow if it is one, or raises `ValueError`."""
+    if isinstance(flow, hk.TransformedWithState | hk.MultiTransformedWithState):
+        raise ValueError("`flow` must have no Haiku state: `hk.transform`; got one with state.")
     if not callable(getattr(flow, "init", None)) or not callable(getattr(flow, "apply", None)):
         raise ValueError(
             "`flow` must be an `hk.Transformed` that builds a `FlowDistribution`, such as "
