@@ -87,6 +87,8 @@ BUILDS = {
     "log_density": lambda: hkf.Target(lambda z: z, 2),
     "log_joint": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real(2)}),
     "supports": lambda: hkf.Target.from_log_joint(lambda p: 0.0, {}),
+    "shape  ": lambda: hkf.supports.simplex(),
+    "shape   ": lambda: hkf.supports.simplex(3, 1),
     "size": lambda: hkf.supports.correlation_cholesky(1),
     "size ": lambda: hkf.supports.covariance_cholesky(0),
     "log_density ": lambda: hkf.Target(lambda z: (z[0],), 2),

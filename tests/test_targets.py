@@ -62,7 +62,9 @@ EVERY_SUPPORT = {
     "interval": supports.interval(0.1, 0.9, 2, 1),
     "unit_interval": supports.unit_interval(),
     "simplex": supports.simplex(3),
+    "simplices": supports.simplex(2, 3),
     "ordered": supports.ordered(3),
+    "ordered vectors": supports.ordered(2, 3),
     "correlation_cholesky": supports.correlation_cholesky(3),
     "covariance_cholesky": supports.covariance_cholesky(2),
     "circle": supports.circle(2),
@@ -77,6 +79,20 @@ def test_the_way_back_to_the_vector(name):
     (value,) = target.constrain(jax.random.normal(jax.random.key(0), (target.event_size,)))
     (again,) = target.constrain(target.unconstrain([value]))
     np.testing.assert_allclose(again, value, rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_of_vectors():
+    """Each is one of its own: the log joint and the Jacobian are sums over them."""
+    many = {"simplex": supports.simplex(2, 4, 3), "ordered": supports.ordered(2, 4, 3)}
+    one = {"simplex": supports.simplex(3), "ordered": supports.ordered(3)}
+    for name, support in many.items():
+        target = hkf.Target.from_log_joint(lambda x: jnp.sum(jnp.sin(x)), support)
+        single = hkf.Target.from_log_joint(lambda x: jnp.sum(jnp.sin(x)), one[name])
+        z = jax.random.normal(jax.random.key(0), (8, single.event_size))
+        values = jax.vmap(single.constrain)(z)
+        np.testing.assert_allclose(target.constrain(z.ravel()).reshape(8, 3), values, rtol=1e-5)
+        total = jnp.sum(jax.vmap(single.log_density)(z))
+        np.testing.assert_allclose(target.log_density(z.ravel()), total, rtol=1e-5)
 
 
 def test_an_interval_ends_where_it_is_told_to(x64):

@@ -12,12 +12,6 @@ from tensorflow_probability.substrates.jax import distributions as tfd
 
 from hkflows.supports import named
 from hkflows.supports.named import Support
-from hkflows.supports.softmax import Softmax
-
-
-def _simplices(*shape: int) -> Support:
-    return Support(Softmax(), (*shape[:-1], shape[-1] - 1))
-
 
 # Supports that the shape of a value tells.
 _BY_CLASS: tuple[tuple[Any, Callable[..., Support]], ...] = (
@@ -33,7 +27,7 @@ _BY_CLASS: tuple[tuple[Any, Callable[..., Support]], ...] = (
     ),
     (distrax.Gamma, named.positive),
     (distrax.Beta, named.unit_interval),
-    ((distrax.Dirichlet, tfd.Dirichlet, tfd.RelaxedOneHotCategorical), _simplices),
+    ((distrax.Dirichlet, tfd.Dirichlet, tfd.RelaxedOneHotCategorical), named.simplex),
     ((distrax.VonMises, tfd.VonMises), named.circle),
 )
 
@@ -78,7 +72,7 @@ def as_support(name: str, value: Any) -> Support:
     except TypeError as error:
         raise ValueError(
             f"`{name}` must be a bijector, a distribution or a support such as "
-            f"`hkflows.supports.real()`; got {value!r}."
+            f"`hkflows.supports.real()`, called; got {value!r}."
         ) from error
     if bijector.event_ndims_in != 0:
         raise ValueError(f"`{name}` is a bijector on arrays, whose size is not known; {_WAY_OUT}")

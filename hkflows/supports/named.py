@@ -52,19 +52,27 @@ def unit_interval(*shape: int) -> Support:
     return Support(tfb.Sigmoid(), shape)
 
 
-def simplex(size: int) -> Support:
-    """Returns the support of probability vectors of a size of at least two, through the softmax.
+def simplex(*shape: int) -> Support:
+    """Returns the support of probability vectors, through the softmax.
 
     Densities are with respect to all but the last component, as that of the Dirichlet.
+
+    Args:
+        *shape: that of the arrays, the size of the vectors, at least two, last.
     """
-    if checks.positive_int("size", size) < 2:
-        raise ValueError(f"`size` must be at least 2; got {size}.")
-    return Support(Softmax(), (size - 1,))
+    *batch, size = _vectors(shape)
+    if size < 2:
+        raise ValueError(f"`shape` must end with a size of at least 2; got {shape}.")
+    return Support(Softmax(), (*batch, size - 1))
 
 
-def ordered(size: int) -> Support:
-    """Returns the support of ascending vectors of a size."""
-    return Support(tfb.Ascending(), (checks.positive_int("size", size),))
+def ordered(*shape: int) -> Support:
+    """Returns the support of ascending vectors.
+
+    Args:
+        *shape: that of the arrays, the size of the vectors last.
+    """
+    return Support(tfb.Ascending(), _vectors(shape))
 
 
 def correlation_cholesky(size: int) -> Support:
@@ -98,3 +106,10 @@ def circle(*shape: int) -> Support:
     `hkflows.supports.angle.Angle`.
     """
     return Support(Angle(), (*shape, 2))
+
+
+def _vectors(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the shape if it is one of vectors, or raises `ValueError`."""
+    if not shape:
+        raise ValueError("`shape` must end with the size of the vectors; got none.")
+    return checks.positive_ints("shape", shape)
