@@ -46,6 +46,22 @@ def test_renyi_bound_is_the_closed_form(alpha, estimator):
     np.testing.assert_allclose(-loss, closed_form(alpha, *map(np.asarray, Q))[0], atol=0.01)
 
 
+@pytest.mark.parametrize("alpha", [1.0 - 1e-6, 1.0 + 1e-6])
+def test_nothing_is_lost_to_rounding_next_to_the_elbo(alpha):
+    def value_and_gradient(alpha):
+        def loss(loc):
+            q = gaussian(loc, Q[1])
+            return hkf.elbo.renyi_bound(q, log_density, alpha=alpha, seed=0, num_samples=1000)[0]
+
+        return jax.value_and_grad(loss)(Q[0])
+
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5),
+        value_and_gradient(alpha),
+        value_and_gradient(1.0),
+    )
+
+
 def test_bounds_decrease_in_alpha_around_the_evidence():
     orders = [-1.0, 0.0, 0.5, 0.999, 1.0, 1.001, 2.0]
 

@@ -98,6 +98,11 @@ def test_a_flow_of_the_users_own_and_a_target_are_to_be_given(tmp_path):
     read = hkf.load_fit(tmp_path / "own", target=target, flow=own)
     jax.tree.map(np.testing.assert_array_equal, read.sample(1, 5), fit.sample(1, 5))
     assert read.summary() == fit.summary()
+    assert (
+        repr(read)
+        == repr(fit)
+        == ("PosteriorFit(event_size=2, verdict='good', elbo=-inf, ess=3 of 4)")
+    )
     assert read.stages == fit.stages
 
     # A ready-made flow with a function of the user's is of the user's own.

@@ -82,7 +82,11 @@ def _log_power_mean(log_weights: Array, power: float) -> Array:
     """Returns `(1 / power) log (1/S) sum_s w_s^power`, `[*batch_shape]`."""
     # An infinite weight is an error, which a negative power would hide as a term of zero.
     log_weights = jnp.where(log_weights == jnp.inf, jnp.nan, log_weights)
-    # Factors of 1/S inside, not log S outside: near alpha = 1 the result is a small logarithm over
-    # a small power.
-    factors = jnp.full_like(log_weights, 1.0 / log_weights.shape[0])
-    return jax.nn.logsumexp(power * log_weights, axis=0, b=factors) / power
+    centre = jax.lax.stop_gradient(jnp.mean(log_weights, axis=0))
+    powers = power * (log_weights - centre)
+    # Near alpha = 1 the result is a small logarithm over a small power, which would be lost in the
+    # rounding of a sum close to one. Elsewhere `expm1` could overflow.
+    small = jnp.max(jnp.abs(powers), axis=0) < 1.0
+    excess = jnp.mean(jnp.expm1(jnp.where(small, powers, 0.0)), axis=0)
+    log_mean = jax.nn.logsumexp(power * log_weights, axis=0) - jnp.log(log_weights.shape[0])
+    return jnp.where(small, centre + jnp.log1p(excess) / power, log_mean / power)

@@ -52,6 +52,13 @@ class DensityFit:
     stop_reason: str
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"DensityFit(context_size={self.context_size}, "
+            f"train_log_likelihood={self.train_log_likelihood:.4g}, "
+            f"stop_reason={self.stop_reason!r})"
+        )
+
     @property
     def validation_log_likelihood(self) -> float | None:
         """The mean log-likelihood of the held-out rows under `params` (nats), if there were any."""

@@ -77,6 +77,13 @@ class PosteriorFit:
     stop_reason: str
     seconds: float
 
+    def __repr__(self) -> str:
+        d = self.diagnostics
+        return (
+            f"PosteriorFit(event_size={self.target.event_size}, verdict={d.verdict!r}, "
+            f"elbo={d.elbo:.4g}, ess={d.ess:.0f} of {d.num_samples})"
+        )
+
     @property
     def distribution(self) -> FlowDistribution:
         """The fitted distribution on the unconstrained vector."""
