@@ -95,7 +95,10 @@ def _where_not_finite(
     undefined = np.flatnonzero(~np.isfinite(gradient))
     if undefined.size:
         described = _described(constrain, z, undefined, by_name)
-        return f"There the gradients with respect to {described} are not finite."
+        return (
+            f"There the gradients with respect to {described} are not finite. A NaN in the data "
+            "would do that."
+        )
     return "The parameters and the gradients are finite there."
 
 

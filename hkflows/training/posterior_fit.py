@@ -178,7 +178,9 @@ class PosteriorFit:
         overall = {
             "verdict": d.verdict,
             "reason": d.reason,
-            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats",
+            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats"
+            if np.isfinite(d.elbo)
+            else "minus infinity: the log density is that at some of the draws",
             "log evidence": f"{d.log_evidence:.3f} nats",
             "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
             "Pareto k-hat": khat,
