@@ -13,6 +13,7 @@ from hkflows import training
 from hkflows.training import data as data_module
 from hkflows.training import gaussian as gaussian_module
 from hkflows.training.affine import gaussian
+from hkflows.training.fresh import finite_moments
 
 KEY = jax.random.key(0)
 
@@ -89,6 +90,37 @@ def test_a_start_of_the_users_own():
         hkf.fit_posterior(
             hkf.Target(lambda z: jnp.log(z[0]) - z[0], 1), key=KEY, start=jnp.asarray([-1.0])
         )
+
+
+def test_restricted_to_where_it_is_finite_a_weight_is_larger():
+    elbo, spread, share = finite_moments(jnp.asarray([1.0, 1.0, -jnp.inf, 3.0]))
+    np.testing.assert_allclose([elbo, share], [5.0 / 3.0 + np.log(0.75), 0.75], rtol=1e-6)
+    np.testing.assert_allclose(spread, np.std([1.0, 1.0, 3.0]), rtol=1e-6)
+    assert finite_moments(np.asarray([1.0, -np.inf, np.nan]))[:2] == (-np.inf, np.inf)
+
+
+def test_within_a_constraint_the_fit_is_the_posterior_up_to_a_factor():
+    """A skewed density cut by a line: the weights within are all but equal, the others zero."""
+
+    def log_density(z):
+        value = -z[0] - jnp.exp(-z[0]) - 0.5 * (z[1] - 0.3 * z[0] ** 2) ** 2
+        return jnp.where(z[0] + z[1] < 2.0, value, -jnp.inf)
+
+    fit = hkf.fit_posterior(hkf.Target(log_density, 2), key=KEY, progress=False)
+    d = fit.diagnostics
+    assert fit.stages[-1].kept
+    assert fit.num_skipped == 0
+    assert 500 < d.num_zero < 5000
+    assert d.log_weights[np.isfinite(d.log_weights)].std() < 0.1
+    assert "break a constraint" in d.reason
+    # On a grid, the exact mean of the posterior.
+    grid = jnp.stack(jnp.meshgrid(*[jnp.linspace(-12.0, 14.0, 1301)] * 2), axis=-1).reshape(-1, 2)
+    weights = np.asarray(jax.nn.softmax(jax.vmap(log_density)(grid)), np.float64)
+    mean = weights @ np.asarray(grid)
+    width = np.sqrt(weights @ (np.asarray(grid) - mean) ** 2)
+    draws = np.asarray(fit.sample(1, 20_000, importance_resample=True), np.float64)
+    np.testing.assert_allclose((draws.mean(axis=0) - mean) / width, 0.0, atol=0.04)
+    np.testing.assert_allclose(draws.std(axis=0) / width, 1.0, atol=0.05)
 
 
 def test_matching_solves_its_equation():

@@ -1,7 +1,8 @@
 """The log weights of fresh draws, by which stages are told apart."""
 
+from typing import Any
+
 import jax
-import jax.numpy as jnp
 
 from hkflows import elbo
 from hkflows.compilation import quick_jit
@@ -30,13 +31,25 @@ def _fresh_log_weights(log_density: LogDensity, q: FlowDistribution, key: Array)
     return aux["log_weights"]
 
 
-def finite_moments(log_weights: Array) -> tuple[Array, Array]:
-    """Returns the mean and the standard deviation of the finite log weights.
+def finite_moments(log_weights: Any) -> tuple[Any, Any, Any]:
+    """Returns the ELBO of a distribution restricted to where its log weights are finite.
 
-    If fewer than half are finite, these are minus infinity and infinity.
+    Restricted to a part with a share of Q of its mass, its density is larger by `1 / Q`: the mean
+    of the finite log weights, plus `log Q`.
+
+    Args:
+        log_weights: `[S]` (nats), of JAX or of NumPy.
+
+    Returns:
+        The ELBO, and the standard deviation of the finite log weights (nats), which are minus
+        infinity and infinity if fewer than half are finite; and Q.
     """
-    finite = jnp.isfinite(log_weights)
-    most = 2 * jnp.sum(finite) >= log_weights.size
-    mean = jnp.mean(log_weights, where=finite)
-    spread = jnp.std(log_weights, where=finite)
-    return jnp.where(most, mean, -jnp.inf), jnp.where(most, spread, jnp.inf)
+    xp = log_weights.__array_namespace__()
+    finite = xp.isfinite(log_weights)
+    count = xp.maximum(xp.sum(finite), 1)
+    values = xp.where(finite, log_weights, 0.0)
+    mean = xp.sum(values) / count
+    spread = xp.sqrt(xp.sum(xp.where(finite, (values - mean) ** 2, 0.0)) / count)
+    share = count / log_weights.size
+    most = 2 * xp.sum(finite) >= log_weights.size
+    return xp.where(most, mean + xp.log(share), -xp.inf), xp.where(most, spread, xp.inf), share

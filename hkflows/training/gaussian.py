@@ -83,7 +83,7 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
         with np.errstate(invalid="ignore"):  # two of minus infinity
             gain = weights - best_weights  # of the same noise, draw by draw
         gain = gain[np.isfinite(gain)]
-        if not _mean(weights) > _mean(best_weights):
+        if not finite_moments(weights)[0] > finite_moments(best_weights)[0]:
             break
         best, best_weights = proposal, weights
         level = gain.size > 0 and gain.mean() < 2.0 * gain.std() / gain.size**0.5
@@ -113,7 +113,7 @@ def _segment(
         scores = gradients @ factor
         usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(scores), axis=1)
         weights = jnp.where(usable, values + 0.5 * jnp.sum(noise**2, axis=1), jnp.nan)
-        elbo, spread = finite_moments(weights)
+        elbo, spread, _ = finite_moments(weights)
         elbo += jnp.sum(jnp.log(jnp.abs(jnp.diagonal(factor))))
         standard_error = spread / num_draws**0.5
         return _Batch(noise, jnp.where(usable[:, None], scores, 0.0), usable, elbo, standard_error)
@@ -171,9 +171,3 @@ def _triangular(factor: Array) -> Array:
     """Returns the lower-triangular factor of the same covariance, its diagonal positive."""
     lower = jnp.linalg.qr(factor.T, mode="r").T
     return lower * jnp.sign(jnp.diagonal(lower))
-
-
-def _mean(log_weights: np.ndarray) -> float:
-    """Returns the mean of the finite ones; minus infinity if fewer than half are."""
-    finite = log_weights[np.isfinite(log_weights)]
-    return float(finite.mean()) if 2 * finite.size >= log_weights.size else -np.inf

@@ -33,7 +33,8 @@ class Fixed(NamedTuple):
 class Report(NamedTuple):
     """What fresh draws say about parameters."""
 
-    spread: Array | float  # standard deviation of the log weights (nats)
+    spread: Array | float  # standard deviation of the finite log weights (nats)
+    share: Array | float  # how many of them are finite
     num_draws: int
 
 
@@ -84,14 +85,21 @@ class NegativeElbo:
         powered = self._powered(log_density, row.step, fixed.half)
 
         def negative_elbo(estimator: elbo.Estimator) -> Array:
-            return elbo.negative_elbo(
+            _, aux = elbo.negative_elbo(
                 self.flow.apply(params),
                 powered,
                 seed=row.key,
                 num_samples=self.num_samples,
                 estimator=estimator,
                 mesh=self.mesh,
-            )[0]
+            )
+            log_weights = aux["log_weights"]
+            if estimator == "total":
+                return -jnp.mean(log_weights)
+            # Where the density is zero nothing is to be matched: without such draws the path
+            # gradient still vanishes where the flow is the posterior, up to a factor. The total
+            # one would push the flow to where the density is zero.
+            return -jnp.mean(log_weights, where=log_weights > -jnp.inf)
 
         if self.estimator is not None:
             return negative_elbo(self.estimator)
@@ -111,8 +119,8 @@ class NegativeElbo:
             num_samples=self.num_fresh,
             mesh=None if self.mesh is None or self.num_fresh % self.mesh.size else self.mesh,
         )
-        mean, spread = finite_moments(aux["log_weights"])
-        return -mean, Report(spread, self.num_fresh)
+        value, spread, share = finite_moments(aux["log_weights"])
+        return -value, Report(spread, share, self.num_fresh)
 
     def _powered(self, log_density: LogDensity, step: Array, half: Array) -> LogDensity:
         if self.annealing is None:

@@ -33,7 +33,8 @@ class Stage:
 
     Attributes:
         name: "start", "gaussian" or "flow".
-        elbo: of its result, from fresh draws (nats); minus infinity if there is none.
+        elbo: of its result, from fresh draws, restricted to where the posterior is positive (nats);
+            minus infinity if there is none.
         elbo_standard_error: its standard error (nats).
         spread: standard deviation of the log weights (nats).
         seconds: how long it took, compilation included.
