@@ -93,6 +93,15 @@ def test_a_conditioner_with_noise_or_state_is_refused():
             build.init(jax.random.key(0))
 
 
+def test_parameters_of_a_transform_within_are_refused():
+    def stacked(z):
+        return hk.layer_stack(2)(hk.Linear(3))(z)
+
+    build = hk.transform(lambda: trace(stacked, 3, None))
+    with pytest.raises(ValueError, match=r"transform of its own.*got .*/w"):
+        build.init(jax.random.key(0))
+
+
 def test_a_shared_network_stays_shared():
     def build():
         net = hk.nets.MLP([4])

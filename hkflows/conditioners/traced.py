@@ -120,6 +120,11 @@ def trace(conditioner: VectorFunction, in_size: int, context: Array | None) -> T
         raise ValueError(f"`conditioner` must return a floating array; got {result!r}.")
 
     alone, shapes = _fetches_alone(conditioner, z)
+    if unseen := [name for name in shapes if name not in alone]:
+        raise ValueError(
+            "`conditioner` must fetch all of its parameters itself, and not in a transform of its "
+            f"own, as `hk.layer_stack` does; got {', '.join(unseen)}."
+        )
     try:
         pairs = [(name, other) for name, other in zip(names, alone, strict=True) if other in shapes]
         values = [_fetch(name, shapes[other]) for name, other in pairs]
@@ -164,8 +169,8 @@ def _fetches_alone(
 ) -> tuple[dict[str, None], dict[str, tuple[int, ...]]]:
     """Returns what the conditioner fetches in a transform of its own: all names, and shapes.
 
-    There it may name its modules otherwise. What a transform inside of it fetches, such as
-    `hk.layer_stack`, under names of its own and from parameters fetched before, has no shape.
+    There it may name its modules otherwise. What a transform inside of it fetches, under names of
+    its own, has no shape; what only that creates, such as `hk.layer_stack`, has no name.
     """
     names: dict[str, None] = {}
     alone = hk.transform_with_state(lambda z: _recording(names, conditioner, z))
