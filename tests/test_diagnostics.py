@@ -191,7 +191,7 @@ def test_both_reasons_not_to_trust_a_fit_are_given():
     assert found == "do not trust"
     assert "uneven" in reason
     assert "another mode" in reason
-    assert "40 % of which break a constraint" in reason
+    assert "40 % of which have zero density" in reason
 
 
 def test_wider_draws_find_what_a_narrow_fit_misses():

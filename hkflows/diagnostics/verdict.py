@@ -54,7 +54,9 @@ def judge(
     weights = f"an effective sample of {100.0 * fraction:.1f} % of the draws"
     if num_zero > MOST_ZERO * num_samples:
         zero = 100.0 * num_zero / num_samples
-        weights += f", {zero:.0f} % of which break a constraint that supports could state,"
+        weights += (
+            f", {zero:.0f} % of which have zero density (supports state a constraint better),"
+        )
     if khat is not None:
         weights += f" and a k-hat of {khat:.2f}"
     even = fraction >= EVEN

@@ -99,7 +99,7 @@ class NegativeElbo:
             # Where the density is zero nothing is to be matched: without such draws the path
             # gradient still vanishes where the flow is the posterior, up to a factor. The total
             # one would push the flow to where the density is zero.
-            return -jnp.mean(log_weights, where=log_weights > -jnp.inf)
+            return -jnp.mean(log_weights, where=log_weights != -jnp.inf)
 
         if self.estimator is not None:
             return negative_elbo(self.estimator)
