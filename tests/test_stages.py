@@ -106,7 +106,7 @@ def test_within_a_constraint_the_fit_is_the_posterior_up_to_a_factor():
         value = -z[0] - jnp.exp(-z[0]) - 0.5 * (z[1] - 0.3 * z[0] ** 2) ** 2
         return jnp.where(z[0] + z[1] < 2.0, value, -jnp.inf)
 
-    fit = hkf.fit_posterior(hkf.Target(log_density, 2), key=KEY, progress=False)
+    fit = hkf.fit_posterior(hkf.Target(log_density, 2), key=KEY, num_steps=750, progress=False)
     d = fit.diagnostics
     assert fit.stages[-1].kept
     assert fit.num_skipped == 0

@@ -77,17 +77,19 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
         return np.asarray(fresh_log_weights(log_density, q, key), np.float64)
 
     best, best_weights, affine = start, log_weights(start), _mean_and_factor(start)
+    best_elbo, *_ = finite_moments(best_weights)
     for index in range(MAX_SEGMENTS):
         affine, proposal = _segment(log_density, affine, key, index, num_draws)
         weights = log_weights(proposal)
+        elbo, spread, _ = finite_moments(weights)
+        if not elbo > best_elbo:
+            break
         with np.errstate(invalid="ignore"):  # two of minus infinity
             gain = weights - best_weights  # of the same noise, draw by draw
         gain = gain[np.isfinite(gain)]
-        if not finite_moments(weights)[0] > finite_moments(best_weights)[0]:
-            break
-        best, best_weights = proposal, weights
+        best, best_weights, best_elbo = proposal, weights, elbo
         level = gain.size > 0 and gain.mean() < 2.0 * gain.std() / gain.size**0.5
-        if level or weights.std() < CONVERGED:
+        if level or spread < CONVERGED:
             break
     return best
 
