@@ -18,7 +18,7 @@ demo: install
 	$(BIN)/python examples/eight_schools.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2
 
 lint: install
 	$(BIN)/ruff format --check $(SOURCES)

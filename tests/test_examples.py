@@ -173,7 +173,7 @@ def test_minibatch_laplace_is_at_the_mode():
 def test_horseshoe(tmp_path):
     figure = tmp_path / "horseshoe.png"
     result = load("horseshoe").main(
-        num_steps=100, num_chains=2, num_chain_draws=50, num_warmup=50, figure=figure
+        num_steps=100, num_chains=2, num_chain_draws=20, num_warmup=20, figure=figure
     )
     elbos = result["elbos"]
     assert elbos["start"] < elbos["gaussian"] < elbos["flow"]
