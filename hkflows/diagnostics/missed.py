@@ -30,7 +30,7 @@ NUM_STARTS = 16  # of climbs, of each kind
 NUM_ASTRAY = 32  # and of those that have been chosen from so many:
 NUM_CANDIDATES = 4096
 CLIMB_STEPS = 300
-# Standard deviations a step, which fall to the last: a climb can cross thousands of them, but one
+# Standard deviations a step, which fall to the last: a climb can cross hundreds of them, but one
 # from a place that has been chosen is to stay in the basin there.
 FIRST_RATE, FIRST_RATE_ASTRAY, LAST_RATE = 10.0, 0.2, 0.01
 UNEXPECTED = 10.0  # nats of density above what the fit has there

@@ -14,6 +14,7 @@ from hkflows import elbo
 from hkflows.elbo import LogDensity
 from hkflows.training.data import batches, given
 from hkflows.training.fresh import finite_moments
+from hkflows.training.powers import powered
 
 Array = jax.Array
 
@@ -50,6 +51,8 @@ class Row(NamedTuple):
 class NegativeElbo:
     """The negative ELBO of a flow (nats); scored from the same fresh draws each time.
 
+    A path gradient, and the loss that comes with it, leave out draws where the density is zero.
+
     Attributes:
         flow: the flow, in units of its own if there are any.
         num_samples: draws a step.
@@ -82,20 +85,20 @@ class NegativeElbo:
         """Returns an estimate from one batch of draws."""
         batch = () if row.rows is None else (jax.tree.map(lambda a: a[row.rows], fixed.data),)
         log_density = _in_units(lambda z: fixed.log_density(z, *batch), fixed.units)
-        powered = self._powered(log_density, row.step, fixed.half)
+        tempered = self._tempered(log_density, row.step, fixed.half)
 
         def negative_elbo(estimator: elbo.Estimator) -> Array:
-            _, aux = elbo.negative_elbo(
+            loss, aux = elbo.negative_elbo(
                 self.flow.apply(params),
-                powered,
+                tempered,
                 seed=row.key,
                 num_samples=self.num_samples,
                 estimator=estimator,
                 mesh=self.mesh,
             )
-            log_weights = aux["log_weights"]
             if estimator == "total":
-                return -jnp.mean(log_weights)
+                return loss
+            log_weights = aux["log_weights"]
             # Where the density is zero nothing is to be matched: without such draws the path
             # gradient still vanishes where the flow is the posterior, up to a factor. The total
             # one would push the flow to where the density is zero.
@@ -122,12 +125,12 @@ class NegativeElbo:
         value, spread, share = finite_moments(aux["log_weights"])
         return -value, Report(spread, share, self.num_fresh)
 
-    def _powered(self, log_density: LogDensity, step: Array, half: Array) -> LogDensity:
+    def _tempered(self, log_density: LogDensity, step: Array, half: Array) -> LogDensity:
         if self.annealing is None:
             return log_density
         grown = jnp.minimum(1.0, step / jnp.maximum(half, 1))
         power = self.annealing + (1.0 - self.annealing) * grown
-        return lambda x: power * log_density(x)
+        return powered(log_density, power)
 
 
 def _in_units(log_density: LogDensity, units: distrax.Bijector | None) -> LogDensity:

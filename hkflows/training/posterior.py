@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jax.tree_util import Partial
 
 from hkflows import checks, elbo
 from hkflows.compilation import quick_jit
@@ -34,6 +33,7 @@ from hkflows.training.loop import Result
 from hkflows.training.low_rank import fit_low_rank_gaussian
 from hkflows.training.negative_elbo import CHUNK_ROWS
 from hkflows.training.posterior_fit import PosteriorFit, Stage
+from hkflows.training.powers import powered
 from hkflows.training.saving import remembered
 from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback
@@ -168,19 +168,22 @@ def fit_posterior(
         log.add_flow(result)
         fitted = flow, result.params
     else:
-        powered = posterior if annealing is None else _to_the_power(posterior, annealing)
+        tempered = posterior
+        if annealing is not None:
+            density = powered(posterior.log_density, annealing)
+            tempered = dataclasses.replace(posterior, log_density=density)
         if folder is not None:
-            folders.claim(folder, _problem(powered, key, point), resume)
+            folders.claim(folder, _problem(tempered, key, point), resume)
 
         def first_stages() -> tuple[FlowDistribution, tuple[Stage, ...]]:
-            start = find_start(powered, key=first_key, point=point)
+            start = find_start(tempered, key=first_key, point=point)
             points = _draws(start, first_key, 10)
             target.check_at(points, *batch)
             check_estimate(target, points, data)
             log.add("start", start, "independent dimensions")
             full = target.event_size <= MAX_DENSE_SIZE
             fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
-            gaussian = fit_a_gaussian(powered, start, key=gaussian_key)
+            gaussian = fit_a_gaussian(tempered, start, key=gaussian_key)
             better = log.add("gaussian", gaussian, "all correlations" if full else "low rank").kept
             return gaussian if better else start, tuple(log.stages)
 
@@ -245,12 +248,3 @@ def _problem(target: Target, key: Array, point: Array | None) -> dict[str, Any]:
 @jax.jit
 def _value_and_gradient(log_density: Callable[[Array], Array], z: Array) -> tuple[Array, Array]:
     return jax.value_and_grad(log_density)(z)
-
-
-def _to_the_power(target: Target, power: float) -> Target:
-    log_density = Partial(_product, power, as_argument(target.log_density))
-    return dataclasses.replace(target, log_density=log_density)
-
-
-def _product(factor: float, function: Callable[[Array], Array], z: Array) -> Array:
-    return factor * function(z)

@@ -36,9 +36,10 @@ class Stage:
         elbo: of its result, from fresh draws, restricted to where the posterior is positive (nats);
             minus infinity if there is none.
         elbo_standard_error: its standard error (nats).
-        spread: standard deviation of the log weights (nats).
+        spread: standard deviation of the finite log weights (nats).
         seconds: how long it took, compilation included.
-        kept: whether its result was better than those before it.
+        kept: whether its result was better than those before it; where the posterior is zero at
+            some draws, not worse by more than twice the error of their share.
         note: how it ended.
     """
 
@@ -61,7 +62,8 @@ class PosteriorFit:
         flow: the flow, as `hk.Transformed`.
         params: its parameters.
         stages: what the stages of the fit did.
-        losses: the negative ELBO of every step of the flow's training (nats), `[num_steps]`.
+        losses: the negative ELBO of every step of the flow's training (nats), `[num_steps]`; with
+            path gradients from the draws where the posterior is positive.
         diagnostics: whether the fit can be trusted.
         num_skipped: steps whose gradient was not finite; they changed nothing.
         stop_reason: why the fit ended.

@@ -78,7 +78,10 @@ def _check_resolved(name: str, rows: np.ndarray, dtype: np.dtype) -> None:
     rows = np.asarray(rows, np.float64)
     limits = jnp.finfo(dtype)
     if np.abs(rows).max() > limits.max:
-        raise ValueError(f"`{name}` must be within the range of {dtype}, up to {limits.max:.2g}.")
+        raise ValueError(
+            f"`{name}` must be within the range of {dtype}, up to {limits.max:.2g}; got up to "
+            f"{np.abs(rows).max():.2g}."
+        )
     location, spread = location_and_spread(rows)
     spacing = float(limits.eps) * np.abs(location)
     (coarse,) = np.nonzero((spread > 0.0) & (spread < LEAST_SPACINGS * spacing))
