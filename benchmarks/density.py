@@ -1,7 +1,8 @@
 """What a fit to data takes and what it is worth, here and by FlowJAX and zuko.
 
 Every library fits 5 autoregressive spline layers with 8 bins and two hidden layers of 128 to the
-same standardised rows, with its defaults otherwise, early stopping included; ours also couplings.
+same standardised rows, with its defaults otherwise, early stopping included; ours also couplings,
+the others also with more patience before they stop.
 It is scored by rows that it has not seen. Each fit runs in a process of its own, so that the time,
 from after the imports to the end of the fit, includes all compilation. Seeds, each of which splits
 the data anew, are the outer loop: the libraries take turns.
@@ -138,7 +139,8 @@ if __name__ == "__main__":
         metavar="DATA",
         help=f"by default {' and '.join(NAMED)}; all, or some of " + ", ".join(DATA),
     )
-    there = [name for name in LIBRARIES if name != "zuko" or importlib.util.find_spec("zuko")]
+    without_zuko = [name for name in LIBRARIES if not name.startswith("zuko")]
+    there = list(LIBRARIES) if importlib.util.find_spec("zuko") else without_zuko
     parser.add_argument("--libraries", nargs="+", choices=there, default=there)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--quick", action="store_true", help="one seed, a few steps")

@@ -2,14 +2,18 @@ import contextlib
 import os
 import signal
 
-# The suite compiles thousands of small programs and runs each once: two settings for speed.
+# The suite compiles thousands of small programs and runs each once: three settings for speed.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from hkflows import compilation  # noqa: E402
+
 jax.config.update("jax_disable_most_optimizations", True)
+for options in (compilation.LIGHT, compilation.QUICK):
+    options.update(compilation.INSTANT)
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -1,5 +1,7 @@
 """One fit by each library, with its defaults and nothing tuned to the data.
 
+The peers are there twice, as it takes patience to get the best of them.
+
 Every function imports its library before its clock starts and stops it when the fit is there, so
 the seconds include tracing and compilation but no imports.
 """
@@ -18,7 +20,8 @@ NUM_LAYERS = 5
 WIDTH = 128  # of two hidden layers
 NUM_BINS = 8
 QUICK_STEPS = 20
-ZUKO_BATCH, ZUKO_RATE, ZUKO_PATIENCE, ZUKO_EPOCHS = 256, 1e-3, 10, 200
+PATIENCE, LONG_PATIENCE = 5, 20  # epochs; the first is FlowJAX's default
+ZUKO_BATCH, ZUKO_RATE, ZUKO_EPOCHS = 256, 1e-3, 200
 
 
 class Fit(NamedTuple):
@@ -53,7 +56,7 @@ def fit_hkflows(rows: np.ndarray, seed: int, quick: bool, *, coupling: bool) -> 
     return Fit(fit.log_likelihood, time.perf_counter() - start, len(fit.losses))
 
 
-def fit_flowjax(rows: np.ndarray, seed: int, quick: bool) -> Fit:
+def fit_flowjax(rows: np.ndarray, seed: int, quick: bool, *, patience: int) -> Fit:
     """Fits a masked autoregressive spline flow by `flowjax.train.fit_to_data`."""
     from flowjax.bijections import RationalQuadraticSpline
     from flowjax.distributions import Normal
@@ -71,7 +74,9 @@ def fit_flowjax(rows: np.ndarray, seed: int, quick: bool) -> Fit:
         nn_depth=2,
     )
     epochs = {"max_epochs": 1} if quick else {}
-    flow, losses = fit_to_data(fit_key, flow, rows, show_progress=False, **epochs)
+    flow, losses = fit_to_data(
+        fit_key, flow, rows, show_progress=False, max_patience=patience, **epochs
+    )
     jax.block_until_ready([leaf for leaf in jax.tree.leaves(flow) if isinstance(leaf, jax.Array)])
     seconds = time.perf_counter() - start
     num_train = len(rows) - round(0.1 * len(rows))
@@ -79,11 +84,11 @@ def fit_flowjax(rows: np.ndarray, seed: int, quick: bool) -> Fit:
     return Fit(lambda y: np.asarray(flow.log_prob(y)), seconds, steps)
 
 
-def fit_zuko(rows: np.ndarray, seed: int, quick: bool) -> Fit:
+def fit_zuko(rows: np.ndarray, seed: int, quick: bool, *, patience: int) -> Fit:
     """Fits `zuko.flows.NSF`.
 
     Zuko has no training loop. This one is that of its tutorials, Adam with learning rate 1e-3, with
-    the early stopping that FlowJAX has by default, but twice its patience.
+    early stopping as FlowJAX has it, with at least twice the patience.
     """
     import torch
     import zuko
@@ -109,7 +114,7 @@ def fit_zuko(rows: np.ndarray, seed: int, quick: bool) -> Fit:
         since_best += 1
         if score < best:
             best, best_state, since_best = score, copy.deepcopy(flow.state_dict()), 0
-        elif since_best > ZUKO_PATIENCE:
+        elif since_best > patience:
             break
     flow.load_state_dict(best_state)
     seconds = time.perf_counter() - start
@@ -124,7 +129,9 @@ def fit_zuko(rows: np.ndarray, seed: int, quick: bool) -> Fit:
 LIBRARIES: dict[str, Callable[[np.ndarray, int, bool], Fit]] = {
     "hkflows": functools.partial(fit_hkflows, coupling=False),
     "hkflows-coupling": functools.partial(fit_hkflows, coupling=True),
-    "flowjax": fit_flowjax,
-    "zuko": fit_zuko,
+    "flowjax": functools.partial(fit_flowjax, patience=PATIENCE),
+    "flowjax-patient": functools.partial(fit_flowjax, patience=LONG_PATIENCE),
+    "zuko": functools.partial(fit_zuko, patience=2 * PATIENCE),
+    "zuko-patient": functools.partial(fit_zuko, patience=LONG_PATIENCE),
 }
-PEERS = ["flowjax", "zuko"]
+PEERS = ["flowjax", "flowjax-patient", "zuko", "zuko-patient"]

@@ -40,8 +40,8 @@ Array = jax.Array
 
 LEARNING_RATE = 2e-3
 LEAST_BATCH, MOST_BATCH = 32, 256  # rows; between them an eighth of all, as a power of two
-LEAST_STEPS, MOST_STEPS = 1000, 10_000  # between them so many epochs:
-NUM_EPOCHS = 40
+LEAST_STEPS, MOST_STEPS = 2000, 10_000  # between them so many epochs:
+NUM_EPOCHS = 100
 NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
@@ -99,8 +99,8 @@ def fit_density(
             units of the data, such as one that ends in `hkflows.box` or `hkflows.standardise`.
         batch_size: rows a step, by default an eighth of them, between 32 and 256; if there are
             fewer to train on, all of them.
-        num_steps: the most optimiser steps; by default 40 epochs (10 without held-out rows), but
-            from 1,000 to 10,000 steps (no fewer than 10 without held-out rows).
+        num_steps: the most optimiser steps; by default 100 epochs (10 without held-out rows), but
+            from 2,000 to 10,000 steps (no fewer than 10 without held-out rows).
         optimizer: an optax gradient transformation; by default Adam with a cosine schedule from
             2e-3 to zero, gradients clipped to norm 10.
         progress: whether to show a progress bar.
