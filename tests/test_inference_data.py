@@ -65,6 +65,22 @@ def test_draws_are_independent_draws_of_the_flow():
     assert "observed_data" not in found.groups()
 
 
+def test_corrected_draws_are_draws_of_the_posterior():
+    def log_density(z):
+        return stats.norm.logpdf(z, 1.5 * SCALE, 0.8 * SCALE).sum()
+
+    posterior = hkf.Target(log_density, 3)
+    wide = hkf.FlowDistribution(
+        hkf.standard_normal(3), distrax.Block(distrax.ScalarAffine(SCALE, 1.2 * SCALE), 1)
+    )
+    found = to_inference_data(posterior, wide, key=2, num_draws=4000, importance_resample=True)
+    z = found.posterior["value"].values[0] / SCALE
+    np.testing.assert_allclose(z.mean(axis=0), 1.5, atol=0.06)
+    np.testing.assert_allclose(z.std(axis=0), 0.8, atol=0.05)
+    lp = jax.vmap(log_density)(found.posterior["value"].values[0])
+    np.testing.assert_allclose(found.sample_stats["lp"].values[0], lp, rtol=1e-4)
+
+
 def test_parameters_are_named_as_one_indexes_them():
     def constrain(z):
         return {"a": z[0], "b": (jnp.exp(z[1]), z[1:].reshape(2, 1))}

@@ -1,5 +1,6 @@
 """Draws of a fitted flow as ArviZ data."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from hkflows import checks
+from hkflows.diagnostics.resampling import num_proposals, resample
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
 from hkflows.targets import Target
@@ -15,6 +17,8 @@ from hkflows.targets.names import leaf_names
 
 Array = jax.Array
 
+CHUNK = 1000  # draws at a time whose log density is asked for
+
 
 def to_inference_data(
     target: Target,
@@ -22,16 +26,17 @@ def to_inference_data(
     *,
     key: Array | int,
     num_draws: int = 1000,
+    importance_resample: bool = False,
     observed_data: Mapping[str, Any] | None = None,
 ) -> Any:
     """Draws from a fitted flow into an `arviz.InferenceData`.
 
     Its groups are
 
-    - `posterior`: independent draws of the flow in the user's parameters, one chain. They are not
-      corrected: how far they are from the posterior, their weights tell. Parameters are named as
-      one indexes them: `tau`, `school.mu`, `value[0]` for a tuple, `value` for a single array.
-    - `sample_stats`: of each draw, `lp`, the log density of the target on the unconstrained vector,
+    - `posterior`: draws in the user's parameters, one chain; how far the flow is from the posterior,
+      their weights tell. Parameters are named as one indexes them: `tau`, `school.mu`, `value[0]`
+      for a tuple, `value` for a single array.
+    - `sample_stats`: of each draw of the flow, `lp`, the log density of the target on the unconstrained vector,
       up to its constant, and `log_weight`, which is `lp` minus the log density of the flow (nats).
     - `observed_data`, if given.
 
@@ -42,6 +47,9 @@ def to_inference_data(
         distribution: a flow on its unconstrained vectors, without a batch.
         key: a PRNG key, typed or not, or an integer.
         num_draws: the number of draws.
+        importance_resample: whether to pick them from five times as many, or 10,000 if that is
+            more, in proportion to their importance weights; some may be equal then. By default
+            they are independent draws of the flow, not corrected.
         observed_data: arrays by name.
 
     Returns:
@@ -58,13 +66,20 @@ def to_inference_data(
     if observed_data is not None and not isinstance(observed_data, Mapping):
         raise ValueError(f"`observed_data` must be a dictionary of arrays; got {observed_data!r}.")
 
-    @jax.jit
-    def draw(distribution: FlowDistribution) -> tuple[Any, Array, Array]:
-        y, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(num_draws,))
-        lp = jax.vmap(target.log_density)(y)
+    @functools.partial(jax.jit, static_argnames="n")
+    def draw(distribution: FlowDistribution, key: Array, n: int) -> tuple[Any, Array, Array]:
+        y, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
+        lp = jax.lax.map(target.log_density, y, batch_size=CHUNK)
         return jax.vmap(target.constrain)(y), lp, lp - log_q
 
-    parameters, lp, log_weight = draw(distribution)
+    if importance_resample:
+        draw_key, pick_key = jax.random.split(key)
+        found = draw(distribution, draw_key, num_proposals(num_draws))
+        picked = resample(found[2], pick_key, num_draws)
+        found = jax.tree.map(lambda leaf: leaf[picked], found)
+    else:
+        found = draw(distribution, key, num_draws)
+    parameters, lp, log_weight = found
     names = leaf_names(parameters)
     if len(set(names)) < len(names):
         raise ValueError(

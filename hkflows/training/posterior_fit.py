@@ -11,6 +11,7 @@ import numpy as np
 
 from hkflows import checks
 from hkflows.diagnostics import Diagnostics
+from hkflows.diagnostics.resampling import num_proposals, resample
 from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
@@ -21,8 +22,6 @@ from hkflows.training.tables import columns, table
 
 Array = jax.Array
 
-PROPOSALS_PER_DRAW = 5  # and at the least:
-FEWEST_PROPOSALS = 10_000
 MAX_ROWS = 40  # of the table of parameters
 
 
@@ -119,19 +118,10 @@ class PosteriorFit:
         if not importance_resample:
             return stream_draws(draw, key, n)
         draw_key, pick_key = jax.random.split(key)
-        num_proposals = max(PROPOSALS_PER_DRAW * n, FEWEST_PROPOSALS)
         weigh = functools.partial(_weigh, self.flow, self.target, self.params)
-        log_weights = stream_draws(weigh, draw_key, num_proposals).astype(np.float64)
-        finite = np.isfinite(log_weights)
-        if not finite.any():
-            raise ValueError(
-                "`importance_resample` needs draws with a finite importance weight; of "
-                f"{num_proposals} none has one."
-            )
-        weights = np.exp(np.where(finite, log_weights, -np.inf) - log_weights[finite].max())
-        generator = np.random.default_rng(np.asarray(jax.random.bits(pick_key, (4,))))
-        picked = generator.choice(num_proposals, n, p=weights / weights.sum())
-        return stream_draws(draw, draw_key, num_proposals, picked=picked)
+        log_weights = stream_draws(weigh, draw_key, num_proposals(n))
+        picked = resample(log_weights, pick_key, n)
+        return stream_draws(draw, draw_key, num_proposals(n), picked=picked)
 
     def log_prob(self, z: Any) -> np.ndarray:
         """Returns the log density of the fit (nats), `[n]`, as a NumPy array.
@@ -148,13 +138,19 @@ class PosteriorFit:
         return stream_rows(functools.partial(_log_prob, self.flow, self.params), z)
 
     def to_arviz(
-        self, key: Array | int, n: int = 1000, *, observed_data: dict[str, Any] | None = None
+        self,
+        key: Array | int,
+        n: int = 1000,
+        *,
+        importance_resample: bool = False,
+        observed_data: dict[str, Any] | None = None,
     ) -> Any:
         """Returns draws as an `arviz.InferenceData`; it needs the extra `diagnostics`.
 
         Args:
             key: a PRNG key, typed or not, or an integer.
             n: the number of draws.
+            importance_resample: whether to correct the draws, as `sample` does.
             observed_data: arrays by name, for a group of their own.
 
         Returns:
@@ -164,7 +160,12 @@ class PosteriorFit:
         from hkflows.integrations.arviz import to_inference_data
 
         return to_inference_data(
-            self.target, self.distribution, key=key, num_draws=n, observed_data=observed_data
+            self.target,
+            self.distribution,
+            key=key,
+            num_draws=n,
+            importance_resample=importance_resample,
+            observed_data=observed_data,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
