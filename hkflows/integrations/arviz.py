@@ -33,10 +33,10 @@ def to_inference_data(
 
     Its groups are
 
-    - `posterior`: draws in the user's parameters, one chain; how far the flow is from the posterior,
-      their weights tell. Parameters are named as one indexes them: `tau`, `school.mu`, `value[0]`
-      for a tuple, `value` for a single array.
-    - `sample_stats`: of each draw of the flow, `lp`, the log density of the target on the unconstrained vector,
+    - `posterior`: draws in the user's parameters, one chain; how far the flow is from the
+      posterior, their weights tell. Parameters are named as one indexes them: `tau`, `school.mu`,
+      `value[0]` for a tuple, `value` for a single array.
+    - `sample_stats`: of each draw, `lp`, the log density of the target on the unconstrained vector,
       up to its constant, and `log_weight`, which is `lp` minus the log density of the flow (nats).
     - `observed_data`, if given.
 
