@@ -111,6 +111,16 @@ def test_density_fit_stops_early_and_keeps_the_best_held_out_parameters():
     assert early < late - 0.05
 
 
+def test_held_out_rows_without_a_finite_likelihood_are_the_reason():
+    data = jax.random.normal(KEY, (100, 2))
+    far = data.at[0, 0].set(1e25)
+    fit = hkf.fit_density(
+        hkf.flows.mean_field(2), data, key=0, validation_data=far, num_steps=200, progress=False
+    )
+    assert "held-out rows was not finite" in fit.stop_reason
+    assert len(fit.losses) < 200
+
+
 def test_conditional_density_fit():
     rng = np.random.default_rng(2)
     context = jnp.asarray(rng.standard_normal((3000, 1)))

@@ -48,8 +48,9 @@ def to_inference_data(
         key: a PRNG key, typed or not, or an integer.
         num_draws: the number of draws.
         importance_resample: whether to pick them from five times as many, or 10,000 if that is
-            more, in proportion to their importance weights; some may be equal then. By default
-            they are independent draws of the flow, not corrected.
+            more, in proportion to their importance weights; some may be equal then, and
+            `log_weight`, which has done its work, is not to be applied again. By default they are
+            independent draws of the flow, not corrected.
         observed_data: arrays by name.
 
     Returns:

@@ -80,7 +80,9 @@ def fit_density(
     Data may be larger than memory. Of a memory-mapped array (`numpy.memmap`, as
     `numpy.load(path, mmap_mode="r")` gives) each batch is drawn at random. An iterator gives rows
     in pieces of any number, which are cut into batches and used once, in their order: shuffled
-    already, and again for every epoch. Both are read a chunk of steps ahead.
+    already, and again for every epoch. Both are read a chunk of steps ahead. Whether they are
+    finite is seen for the first 10,000 rows of an iterator, and for a sample of those on disk; later
+    on, a step on rows that are not is skipped and counted.
 
     Args:
         flow: the flow, as `hk.Transformed`.
@@ -227,7 +229,14 @@ def _batches(
 
 
 def _overfits(chunk_steps: int, done: int, scores: np.ndarray, report: Any) -> str | None:
-    """Stops when there has been no better score for long."""
+    """Stops when there has been no better score for long, or none at all."""
+    if not np.isfinite(scores).any():
+        if done < PATIENCE:
+            return None
+        return (
+            f"the likelihood of the held-out rows was not finite in {done} steps: some may lie "
+            "where the flow has no density"
+        )
     best = chunk_steps * (int(np.argmin(scores)) + 1)
     if done - best < PATIENCE + best / 4:
         return None

@@ -45,10 +45,8 @@ def claim(folder: pathlib.Path, problem: dict[str, Any], resume: bool) -> None:
         write(folder, problem)
         return
     if not resume:
-        raise ValueError(
-            f"`checkpoint_dir` must be a new or an empty folder; got {folder}. To go on with the "
-            "fit in it pass `resume=True`."
-        )
+        hint = " To go on with the fit in it pass `resume=True`." if is_written(folder) else ""
+        raise ValueError(f"`checkpoint_dir` must be a new or an empty folder; got {folder}.{hint}")
     found, _ = read("checkpoint_dir", folder)
     for name, value in problem.items():
         if found.get(name) != value:

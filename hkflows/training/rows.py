@@ -46,6 +46,11 @@ def take(rows: Rows, index: Any) -> Rows:
     return jax.tree.map(lambda array: np.asarray(array[index]), rows)
 
 
+def counted(rows: Rows) -> Rows:
+    """Returns the rows whose weight is not zero."""
+    return take(rows, np.flatnonzero(rows.weights))
+
+
 def check_values(rows: Rows) -> Rows:
     """Returns rows that can be fitted, or raises `ValueError`."""
     for name, array in zip(Rows._fields, rows, strict=True):
@@ -78,6 +83,13 @@ def _floating(name: str, value: Any, ndim: int, expected: str) -> np.ndarray:
         raise ValueError(f"`{name}` must be an array of numbers; got {type(value).__name__}.")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"`{name}` must be floating; got {array.dtype}.")
+    if not array.dtype.isnative:
+        if isinstance(array, np.memmap):
+            raise ValueError(
+                f"`{name}` must have this machine's byte order to stay on disk; got "
+                f"{array.dtype.str!r}."
+            )
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim == 1 and ndim == 2:
         expected += f", of one column if it is `{name}[:, None]`"
     if array.ndim != ndim or 0 in array.shape[1:]:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hkflows.training.rows import Rows, check_alike, check_values, rows_of, take
+from hkflows.training.rows import Rows, check_alike, check_values, counted, rows_of, take
 
 MAX_HELD_OUT = 10_000  # rows
 MAX_SAMPLE = 100_000  # rows
@@ -45,8 +45,7 @@ class InMemory:
     """
 
     def __init__(self, rows: Rows, fraction: float, rng: np.random.Generator):
-        (positive,) = np.nonzero(check_values(rows).weights)
-        order = rng.permutation(positive)
+        order = rng.permutation(np.flatnonzero(check_values(rows).weights))
         num_held_out = _num_held_out(fraction, len(order))
         self.num_train = len(order) - num_held_out
         self.held_out = take(rows, order[:num_held_out])
@@ -69,8 +68,8 @@ class MemoryMapped:
         N = len(rows.data)
         self._held_out = np.sort(rng.choice(N, _num_held_out(fraction, N), replace=False))
         self.num_train = N - len(self._held_out)
-        self.held_out = check_values(take(rows, self._held_out))
-        self.sample = check_values(self.read(0, min(self.num_train, MAX_SAMPLE)))
+        self.held_out = check_values(counted(take(rows, self._held_out)))
+        self.sample = counted(check_values(self.read(0, min(self.num_train, MAX_SAMPLE))))
 
     def read(self, start: int, count: int) -> Rows:
         """Returns so many random rows, the same for the same arguments."""
@@ -101,8 +100,8 @@ class Pieces:
         self._waiting, self._position = first, 0
         first = self._next(MAX_HELD_OUT)
         num_held_out = _num_held_out(fraction, len(first.data))
-        self.held_out = check_values(take(first, slice(num_held_out)))
-        self.sample = check_values(take(first, slice(num_held_out, None)))
+        self.held_out = check_values(counted(take(first, slice(num_held_out))))
+        self.sample = counted(check_values(take(first, slice(num_held_out, None))))
         self.num_train = len(self.sample.data) if len(first.data) < MAX_HELD_OUT else None
         self._waiting = _together([self.sample, self._waiting])
         self._position = 0  # of the next row among those to train on
