@@ -81,8 +81,8 @@ def fit_density(
     `numpy.load(path, mmap_mode="r")` gives) each batch is drawn at random. An iterator gives rows
     in pieces of any number, which are cut into batches and used once, in their order: shuffled
     already, and again for every epoch. Both are read a chunk of steps ahead. Whether they are
-    finite is seen for the first 10,000 rows of an iterator, and for a sample of those on disk; later
-    on, a step on rows that are not is skipped and counted.
+    finite is seen for the first 10,000 rows of an iterator, and for a sample of those on disk;
+    later on, a step on rows that are not is skipped and counted.
 
     Args:
         flow: the flow, as `hk.Transformed`.
