@@ -1,6 +1,5 @@
 """Rows from a disk and from an iterator: each where it belongs, and a fit to them."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -62,8 +61,9 @@ def test_rows_of_weight_zero_do_not_report():
 def test_rows_on_a_disk_of_weight_zero_do_not_report(tmp_path):
     weights = (np.arange(N) % 10 == 9).astype(np.float32)
     rows = source(on_disk(tmp_path, NUMBERED), weights, fraction=0.5)
-    assert (rows.sample.weights == 1.0).all()
-    assert (rows.held_out.weights == 1.0).all()
+    for part in (rows.sample, rows.held_out):
+        assert len(part.data) > 0
+        np.testing.assert_array_equal(part.data[:, 0] % 10, 9)
 
 
 @pytest.mark.parametrize("kind", ["disk", "iterator"])
@@ -86,7 +86,7 @@ def test_the_byte_order_of_another_machine(tmp_path):
         hkf.fit_density(flow, data, key=0, num_steps=3, progress=False)
         for data in (NUMBERED, foreign)
     ]
-    params = [jax.tree.leaves(fit.params) for fit in fits]
-    np.testing.assert_array_equal(*[np.concatenate(list(map(np.ravel, p))) for p in params])
+    np.testing.assert_array_equal(*[fit.losses for fit in fits])
+    np.testing.assert_array_equal(fits[0].log_likelihood(NUMBERED), fits[1].log_likelihood(foreign))
     with pytest.raises(ValueError, match="`data` must have this machine's byte order"):
         hkf.fit_density(flow, on_disk(tmp_path, foreign), key=0, progress=False)

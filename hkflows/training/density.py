@@ -180,7 +180,7 @@ def fit_density(
         num_steps=num_steps,
         chunk_steps=chunk_steps,
         feed=feed,
-        stop=functools.partial(_overfits, chunk_steps) if num_held_out else None,
+        stop=functools.partial(_no_better, chunk_steps) if num_held_out else None,
         progress=progress,
         callback=callback and functools.partial(_of_mean, callback),
         checkpoint_dir=folder,
@@ -228,7 +228,7 @@ def _batches(
     return jax.tree.map(lambda array: array.reshape(whole, size, *array.shape[1:]), rows)
 
 
-def _overfits(chunk_steps: int, done: int, scores: np.ndarray, report: Any) -> str | None:
+def _no_better(chunk_steps: int, done: int, scores: np.ndarray, report: Any) -> str | None:
     """Stops when there has been no better score for long, or none at all."""
     if not np.isfinite(scores).any():
         if done < PATIENCE:

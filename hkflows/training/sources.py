@@ -56,6 +56,8 @@ class InMemory:
 class MemoryMapped:
     """Rows on disk: each batch is drawn from all of those that are not held out.
 
+    Rows of weight zero are left out of those held out, and of the sample.
+
     Args:
         rows: all of them.
         fraction: how many of them to hold out.
@@ -85,7 +87,7 @@ class Pieces:
     """Rows that an iterator gives, each once, in its order.
 
     The first 10,000 are read at once: a fraction of them is held out, the others are the first to
-    train on.
+    train on. Those of them that have weight zero are left out.
 
     Args:
         pieces: gives `data`, or tuples `(data, context, weights)` without what there is not.
