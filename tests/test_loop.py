@@ -54,6 +54,25 @@ def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
     np.testing.assert_allclose(result.params, 1.0, atol=1e-3)
 
 
+@dataclasses.dataclass(frozen=True)
+class Scored(Parabola):
+    """The same, scored by the parameters at hand."""
+
+    def score(self, params, fixed, mean_loss):
+        return self.loss(params, fixed, 0), params
+
+
+def test_an_optimizer_that_diverges_leaves_the_start():
+    """Steps ten times too long: all finite, and each worse than the one before."""
+    result = run(Scored(), num_steps=10, chunk_steps=5, optimizer=optax.sgd(2.0))
+    assert np.isfinite(result.scores).all()
+    assert result.score == result.scores[0] < result.scores[1] < result.scores[2]
+    np.testing.assert_array_equal(result.params, jnp.zeros(2))
+    np.testing.assert_array_equal(result.report, jnp.zeros(2))
+    assert result.losses.size == 10
+    assert result.stop_reason == "all 10 steps done; nothing was better than the start"
+
+
 def test_single_bad_steps_are_skipped_and_counted():
     result = run(Parabola(infinite_loss_every=10))
     assert result.num_skipped == 9

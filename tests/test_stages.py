@@ -14,6 +14,7 @@ from hkflows.training import data as data_module
 from hkflows.training import gaussian as gaussian_module
 from hkflows.training.affine import gaussian
 from hkflows.training.fresh import finite_moments
+from hkflows.training.negative_elbo import Fixed, NegativeElbo
 
 KEY = jax.random.key(0)
 
@@ -33,6 +34,27 @@ def moments(q):
     mean = q.bijector.forward(jnp.zeros(D))
     factor = np.asarray(jax.vmap(q.bijector.forward)(jnp.eye(D)) - mean, np.float64).T
     return np.asarray(mean), factor @ factor.T
+
+
+def test_parameters_are_not_kept_for_a_lucky_draw():
+    """Of a perfect flow and one a little too wide, fresh draws prefer the second now and then."""
+    flow = hkf.flows.mean_field(4)
+    perfect = flow.init(KEY)
+    wide = jax.tree.map(lambda p: p + 0.05, perfect)
+    objective = NegativeElbo(flow, 128, 100, "path", None, 1, None)
+
+    @jax.jit
+    def score(params, key):
+        target = jax.tree_util.Partial(lambda z: jax.scipy.stats.norm.logpdf(z).sum())
+        return objective.score(params, Fixed(target, None, None, key, 0), 0.0)
+
+    lucky = 0
+    for seed in range(30):
+        key = jax.random.key(seed)
+        (best, report), (worse, noisy) = score(perfect, key), score(wide, key)
+        assert best < worse
+        lucky += noisy.elbo > report.elbo + 1e-4
+    assert lucky > 3
 
 
 def test_the_start_is_as_wide_as_the_mass_and_not_as_a_spike():

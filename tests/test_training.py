@@ -4,6 +4,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import hkflows as hkf
@@ -119,6 +120,21 @@ def test_held_out_rows_without_a_finite_likelihood_are_the_reason():
     )
     assert "held-out rows was not finite" in fit.stop_reason
     assert len(fit.losses) < 200
+
+
+def test_a_density_fit_that_diverges_keeps_its_start():
+    data = jax.random.normal(KEY, (100, 2))
+    fit = hkf.fit_density(
+        hkf.flows.mean_field(2),
+        data,
+        key=0,
+        optimizer=optax.sgd(1e4),
+        num_steps=200,
+        progress=False,
+    )
+    assert "nothing was better than the start" in fit.stop_reason
+    assert fit.validation_log_likelihood == -fit.validation_losses[0]
+    assert np.isfinite(fit.train_log_likelihood)
 
 
 def test_conditional_density_fit():

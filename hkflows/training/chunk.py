@@ -32,8 +32,8 @@ class Objective(Protocol):
     def score(self, params: Params, fixed: Any, mean_loss: Array) -> tuple[Array, Any]:
         """Returns the scalar by which parameters are kept, lower is better, and a report.
 
-        It is asked after every chunk, and told the mean of the chunk's finite losses; infinite if
-        they are the fewer.
+        It is asked at the start and after every chunk, and told the mean of the chunk's finite
+        losses; infinite if they are the fewer, or if there are none.
         """
 
 
@@ -49,10 +49,10 @@ class State(NamedTuple):
 
 
 class Visit(NamedTuple):
-    """What the host is told after a chunk."""
+    """What the host is told of the start and after a chunk."""
 
-    losses: Array  # [chunk_steps], NaN where the last chunk is shorter
-    loss: Array  # their mean
+    losses: Array  # [chunk_steps], NaN where the chunk is shorter
+    loss: Array  # their mean, infinite if there are none
     score: Array
     best_score: Array
     report: Any
@@ -79,7 +79,9 @@ def _chunk(
     steps: Array | int,
     rows: Any = None,
 ) -> tuple[State, Visit]:
-    """Does `steps` of `chunk_steps` steps: a shorter last chunk needs no program of its own.
+    """Does `steps` of `chunk_steps` steps: a shorter chunk needs no program of its own.
+
+    One of no steps scores the parameters as they are.
 
     Each step takes a row of `rows`; if there are none, of what the objective has for it.
     """
@@ -101,7 +103,8 @@ def _chunk(
     params, opt_state, losses = jax.lax.fori_loop(0, steps, step, carry)
     finite = jnp.isfinite(losses)
     count = jnp.sum(finite)
-    loss = jnp.where(2 * count >= steps, jnp.sum(losses, where=finite) / count, jnp.inf)
+    mean = jnp.sum(losses, where=finite) / jnp.maximum(count, 1)
+    loss = jnp.where((count > 0) & (2 * count >= steps), mean, jnp.inf)
 
     score, report = objective.score(params, fixed, loss)
     score = jnp.where(jnp.isnan(score), jnp.inf, score).astype(state.best_score.dtype)

@@ -237,7 +237,7 @@ def _no_better(chunk_steps: int, done: int, scores: np.ndarray, report: Any) -> 
             f"the likelihood of the held-out rows was not finite in {done} steps: some may lie "
             "where the flow has no density"
         )
-    best = chunk_steps * (int(np.argmin(scores)) + 1)
+    best = chunk_steps * int(np.argmin(scores))
     if done - best < PATIENCE + best / 4:
         return None
     return f"no better likelihood of the held-out rows since step {best}, of {done}"

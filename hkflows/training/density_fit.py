@@ -32,8 +32,8 @@ class DensityFit:
         flow: the flow with the map to the units of the data, as `hk.Transformed`.
         params: its parameters, those with the best held-out likelihood.
         losses: the mean negative log-likelihood of every step's batch (nats), `[num_steps]`.
-        validation_losses: that of the held-out rows at every evaluation (nats); empty when none
-            were held out.
+        validation_losses: that of the held-out rows at every evaluation, the first of them at the
+            start (nats); empty when none were held out.
         train_log_likelihood: the mean log-likelihood of training rows under `params` (nats): of as
             many as were held out, or up to 1,000.
         context_size: C, if the fit has a context, or `None`.

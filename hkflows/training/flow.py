@@ -58,8 +58,9 @@ def fit_flow(
 ) -> Result:
     """Fits a flow to a posterior by maximising the ELBO.
 
-    The steps run on the device, the host is asked every 250. The parameters with the best ELBO from
-    fresh draws are kept. By default there are up to three rounds, of 1,500, 3,000 and 6,000 steps,
+    The steps run on the device, the host is asked every 250. Of the parameters at these times and at
+    the start those with the best ELBO from fresh draws, less two standard errors, are kept: what is
+    further from the posterior has the noisier ELBO, and would now and then win by luck. By default there are up to three rounds, of 1,500, 3,000 and 6,000 steps,
     each with a warm-up and a cosine schedule to zero. The fit ends after a round if the log weights
     of fresh draws vary by less than 0.04 nats, or if the round gained no more than the ELBO's noise
     or 0.01 nats.
@@ -184,7 +185,7 @@ def _enough(round_ends: np.ndarray, done: int, scores: np.ndarray, report: Repor
     if spread < SETTLED:
         return f"the log weights vary by {spread:.2g} nats, after {done} steps"
     ends = [end // CHUNK_STEPS for end in round_ends if end <= done]
-    best = [scores[:end].min() for end in ends]
+    best = [scores[: end + 1].min() for end in ends]
     if len(best) > 1 and best[-2] - best[-1] < max(LEAST_GAIN, spread / report.num_draws**0.5):
         return f"the last round gained no more than noise, after {done} steps"
     return None

@@ -25,7 +25,8 @@ from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback, Snapshot
 
 Array = jax.Array
-# Maps the number of steps done, the scores so far and the last report to why to stop, or `None`.
+# Maps the number of steps done, the scores so far, from that of the start on, and the report that
+# came with the best of them to why to stop, or `None`.
 StopRule = Callable[[int, np.ndarray, Any], str | None]
 # Maps the number of steps done and that wanted to the input of as many steps, or of fewer if there
 # are no more, in arrays on the host.
@@ -43,7 +44,7 @@ class Result:
     Attributes:
         params: the parameters with the lowest score.
         losses: the loss of every step, `[num_steps]`.
-        scores: the score after every chunk, `[num_chunks]`.
+        scores: the score at the start and after every chunk, `[1 + num_chunks]`.
         score: the lowest, that of `params`; infinite, with the first parameters, if none is finite.
         report: what came with it, or `None`.
         num_skipped: steps whose gradient was not finite; they changed nothing.
@@ -78,6 +79,8 @@ def minimise(
     short: bool = False,
 ) -> Result:
     """Minimises an objective, and keeps the parameters with the best score.
+
+    Those of the start are among them: whatever an optimizer does, it makes nothing worse.
 
     Ctrl-C ends the run after the chunk at hand; a second one at once, with `KeyboardInterrupt`.
     With checkpoints SIGTERM does so too, and is obeyed when the last checkpoint is written.
@@ -137,7 +140,7 @@ def minimise(
         checkpoints = Checkpoints(checkpoint_dir, problem, resume)
         if done := checkpoints.last_step():
             template = state, lowered.out_info[1]
-            state, visits = checkpoints.restore(*template, num_visits=-(-done // chunk_steps))
+            state, visits = checkpoints.restore(*template, num_visits=1 + -(-done // chunk_steps))
             state = place(state, mesh)
             steps, rows = ahead(done)
 
@@ -154,12 +157,18 @@ def minimise(
             if steps == 0:
                 stop_reason = f"the data came to their end, after {done} steps"
                 break
-            state, told = run(objective, optimizer, chunk_steps, mesh, state, fixed, steps, rows)
+            told = []
+            for length in (steps,) if visits else (0, steps):  # the start is scored as well
+                state, last = run(
+                    objective, optimizer, chunk_steps, mesh, state, fixed, length, rows
+                )
+                told.append(last)
             done += steps
             steps, rows = ahead(done)
             due = checkpoints if checkpoints and checkpoints.is_due() else None
-            visit, saved = jax.device_get((told, raw(state) if due else None))
-            visits.append(visit)
+            told, saved = jax.device_get((told, raw(state) if due else None))
+            visits += told
+            visit = visits[-1]
             if due:
                 due.save(done, saved, visits)
             bar.set_postfix(
@@ -180,9 +189,11 @@ def minimise(
 
     scores = _scores(visits)
     best = int(np.argmin(scores))
+    if best == 0 and np.isfinite(scores[best]):
+        stop_reason += "; nothing was better than the start"
     return Result(
         params=fetch(state.best, mesh),
-        losses=np.concatenate([visit.losses for visit in visits])[:done],
+        losses=np.concatenate([visit.losses for visit in visits[1:]])[:done],
         scores=scores,
         score=float(scores[best]),
         report=visits[best].report if np.isfinite(scores[best]) else None,
@@ -200,7 +211,8 @@ def _why_stop(
     last = visits[-1]
     if last.streak >= MAX_NONFINITE_STEPS:
         return f"the loss or its gradient was not finite in {last.streak} steps in a row"
-    if stop is not None and (reason := stop(done, _scores(visits), last.report)):
+    scores = _scores(visits)
+    if stop is not None and (reason := stop(done, scores, visits[np.argmin(scores)].report)):
         return reason
     if done == num_steps:
         return f"all {num_steps} steps done"

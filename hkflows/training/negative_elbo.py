@@ -19,6 +19,7 @@ from hkflows.training.powers import powered
 Array = jax.Array
 
 CHUNK_ROWS = 1000  # rows in memory at a time when all are gone through
+CAUTION = 2.0  # standard errors of an ELBO by which its score is worse
 
 
 class Fixed(NamedTuple):
@@ -34,6 +35,7 @@ class Fixed(NamedTuple):
 class Report(NamedTuple):
     """What fresh draws say about parameters."""
 
+    elbo: Array | float  # of the finite log weights (nats)
     spread: Array | float  # standard deviation of the finite log weights (nats)
     share: Array | float  # how many of them are finite
     num_draws: int
@@ -111,7 +113,11 @@ class NegativeElbo:
         )
 
     def score(self, params: Any, fixed: Fixed, mean_loss: Array) -> tuple[Array, Report]:
-        """Returns the value from fresh draws, and how much their log weights vary."""
+        """Returns the value from fresh draws with its doubt, and how much their log weights vary.
+
+        The best of several noisy values is often the noisiest. What counts is therefore an upper
+        bound, by two standard errors, on the negative ELBO.
+        """
         log_density = fixed.log_density
         if fixed.data is not None:
             log_density = given(log_density, fixed.data, CHUNK_ROWS)
@@ -123,7 +129,8 @@ class NegativeElbo:
             mesh=None if self.mesh is None or self.num_fresh % self.mesh.size else self.mesh,
         )
         value, spread, share = finite_moments(aux["log_weights"])
-        return -value, Report(spread, share, self.num_fresh)
+        doubt = CAUTION * spread / self.num_fresh**0.5
+        return doubt - value, Report(value, spread, share, self.num_fresh)
 
     def _tempered(self, log_density: LogDensity, step: Array, half: Array) -> LogDensity:
         if self.annealing is None:

@@ -12,9 +12,9 @@ class Snapshot:
     Attributes:
         step: the number of steps done.
         loss: the mean loss of the chunk (nats).
-        score: of `params` (nats), lower is better: the negative ELBO of fresh draws, or the mean
-            negative log-likelihood of the held-out rows.
-        best_score: the lowest so far.
+        score: of `params` (nats), lower is better: the negative ELBO of fresh draws with two
+            standard errors added, or the mean negative log-likelihood of the held-out rows.
+        best_score: the lowest so far, that of the start included.
         num_skipped: steps so far whose gradient was not finite; they changed nothing.
         params: the flow's parameters at hand, on the device.
     """

@@ -28,27 +28,32 @@ class StageLog:
         """Notes a Gaussian, and whether it is better than what came before."""
         log_density = self._posterior.log_density
         weights = np.asarray(fresh_log_weights(log_density, q, self._key), np.float64)
-        elbo, spread, share = finite_moments(weights)
-        return self._append(name, elbo, Report(spread, share, NUM_FRESH_DRAWS), note)
+        elbo, spread, share = map(float, finite_moments(weights))
+        report = Report(elbo, spread, share, NUM_FRESH_DRAWS)
+        best = max((stage.elbo for stage in self.stages), default=-np.inf)
+        kept = not self.stages or report.elbo > best - 2.0 * _error_of_share(report)
+        return self._append(name, report, note, bool(kept))
 
     def add_flow(self, result: Result) -> Stage:
-        """Notes a flow, whose fit has told its ELBO from fresh draws."""
-        report = result.report or Report(np.inf, 1.0, 1)
-        return self._append("flow", -result.score, report, result.stop_reason)
+        """Notes a flow, whose start is the best of what came before, if anything did."""
+        report = result.report or Report(-np.inf, np.inf, 1.0, 1)
+        kept = not self.stages or np.argmin(result.scores) > 0
+        return self._append("flow", report, result.stop_reason, bool(kept))
 
     def skip(self, name: str, note: str) -> Stage:
         """Notes a stage that did not come to pass."""
-        return self._append(name, -np.inf, Report(np.nan, 1.0, 1), note)
+        return self._append(name, Report(-np.inf, np.nan, 1.0, 1), note, kept=False)
 
-    def _append(self, name: str, elbo: float, report: Report, note: str) -> Stage:
-        elbo, spread, share = map(float, (elbo, report.spread, report.share))
-        # Where the density is zero at some draws, the ELBO is known no better than their share.
-        error_of_share = ((1.0 - share) / (share * report.num_draws)) ** 0.5
-        best = max((stage.elbo for stage in self.stages), default=-np.inf)
-        kept = not self.stages or elbo > best - 2.0 * error_of_share
+    def _append(self, name: str, report: Report, note: str, kept: bool) -> Stage:
         now = time.perf_counter()
-        error = float(np.hypot(spread / report.num_draws**0.5, error_of_share))
+        error = float(np.hypot(report.spread / report.num_draws**0.5, _error_of_share(report)))
+        elbo, spread = float(report.elbo), float(report.spread)
         stage = Stage(name, elbo, error, spread, now - self._clock, kept, note)
         self.stages.append(stage)
         self._clock = now
         return stage
+
+
+def _error_of_share(report: Report) -> float:
+    """Returns the standard error of an ELBO (nats) for not knowing how much density is zero."""
+    return float((1.0 - report.share) / (report.share * report.num_draws)) ** 0.5
