@@ -81,6 +81,33 @@ def test_zero_density_is_a_weight_of_zero_and_not_a_bad_draw():
     assert found.num_nonfinite == 0
 
 
+def test_equal_draws_are_one_point_of_the_distribution_functions():
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal(size=500), rng.dirichlet(np.ones(500))
+    tied = np.round(values)
+    draws = {"constant": np.ones(500), "tied": tied, "values": values}
+    gap = diagnostics.parameters.compare(tuple(draws), draws, weights).gap
+    by_hand = [
+        max(abs(weights[v <= at].sum() - np.mean(v <= at)) for at in v) for v in draws.values()
+    ]
+    np.testing.assert_allclose(gap, by_hand, atol=1e-12)
+    assert gap[0] < 1e-12 < gap[1]
+
+
+def test_draws_without_a_weight_are_left_out_of_the_moments():
+    """The density is not a number where one draw in six is: the others' mean is not zero."""
+    target = hkf.Target(
+        lambda z: jnp.where(z[0] > 1.0, jnp.nan, jax.scipy.stats.norm.logpdf(z[0])), 1
+    )
+    flow = hkf.flows.mean_field(1)
+    q = flow.apply(flow.init(jax.random.key(0)))
+    report = diagnostics.diagnose(q, target, seed=0, num_samples=5000)
+    assert report.num_nonfinite > 500
+    truncated = stats.truncnorm(-np.inf, 1.0)
+    np.testing.assert_allclose(report.parameters.mean, truncated.mean(), atol=0.05)
+    np.testing.assert_allclose(report.parameters.sd, truncated.std(), atol=0.05)
+
+
 def test_the_corrected_moments_are_those_of_the_posterior():
     """From draws of N(0, 1) to N(0.5, 0.7^2): both moments, and the gap at its largest."""
     q = gaussian(jnp.zeros(1), jnp.eye(1))

@@ -46,6 +46,7 @@ BUILDS = {
     "data  ": lambda: hkf.standardise(np.zeros(3)),
     "data   ": lambda: hkf.standardise(np.full((2, 2), np.nan)),
     "data    ": lambda: hkf.ActNorm(2, data=jnp.zeros((5, 3))),
+    "data     ": lambda: hkf.ActNorm(2, data=jnp.zeros((0, 2))),
     "context_network": lambda: hkf.flows.iaf(2, context_network=[4]),
     "mask": lambda: hkf.Coupling(hkf.MLP([4]), mask=jnp.ones(3)),
     "mask ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.ones(3, dtype=bool)),
@@ -141,6 +142,7 @@ BUILDS = {
     ),
     "conditioner  ": lambda: hkf.Coupling(None, mask=[True, False]),
     "scale": lambda: hkf.LowRankAffine([0.0], [1], [[1.0]]),
+    "scale ": lambda: hkf.LowRankAffine([0.0], [-1.0], [[1.0]]),
     "weights": lambda: hkf.likelihood.negative_log_likelihood(
         hkf.standard_normal(2), DATA, weights=jnp.ones((10, 1))
     ),
@@ -179,7 +181,7 @@ def test_a_traced_mask_and_a_forgotten_context():
         jax.jit(coupling.init)(jax.random.key(0))
     for name in ("iaf-affine", "elementwise-affine", "coupling-affine"):
         case = zoo.Case(name, 3, True)
-        with pytest.raises(ValueError, match=r"context|w_0"):
+        with pytest.raises(ValueError, match="`context`"):
             case.transformed.apply(case.params(), None)
 
 
@@ -193,6 +195,20 @@ def test_parameters_of_another_context(make):
     ):
         with pytest.raises(ValueError, match=message):
             flow.apply(flow.init(KEY, contexts[made_for]), contexts[given])
+
+
+def test_a_callable_made_for_another_context():
+    flow, contexts = hkf.flows.realnvp(2), [None, jnp.ones(1), jnp.ones(3)]
+    for made_for, given in ((1, 0), (0, 1), (1, 2)):
+        params = flow.init(KEY, contexts[made_for])
+        with pytest.raises(ValueError, match="`context` must be of the size"):
+            flow.apply(params, contexts[given])
+
+
+def test_a_traced_order():
+    flow = hk.transform(lambda: hkf.IAF(hkf.MADE(2, [4], order=jnp.array([1, 0]))))
+    with pytest.raises(ValueError, match="`order` must be known"):
+        jax.jit(flow.init)(KEY)
 
 
 def test_permutation_and_log_prob_check_their_events():

@@ -1,6 +1,7 @@
 """The ready-made flows."""
 
 import copy
+import itertools
 
 import distrax
 import haiku as hk
@@ -110,6 +111,38 @@ def test_reaches_any_location_and_scale(name):
 
 def _is_end(weights):
     return set(weights) == {"b"} and weights["b"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("event_size", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("num_layers", [2, 3, 7, 8])
+def test_couplings_take_turns(event_size, num_layers):
+    """No two in a row change the same dimensions, or they would be one."""
+    flow = hkf.flows.nice(event_size, num_layers=num_layers, hidden_sizes=[2])
+    params = jax.tree.map(lambda p: p + 1.0, flow.init(jax.random.key(0)))
+    changed = []  # the dimensions that each coupling moves, as the base counts them
+
+    def go_through(bijector, names):
+        """Returns the names of the dimensions after a bijector, given those before it."""
+        match bijector:
+            case hkf.Permutation():
+                return np.asarray(bijector.forward(names.astype(float))).astype(int)
+            case hkf.Coupling():
+                x = jnp.ones(event_size)
+                changed.append(set(names[np.asarray(bijector.forward(x) != x)]))
+            case hkf.Chain():
+                for link in bijector.bijectors:
+                    names = go_through(link, names)
+            case hkf.Repeated():
+                for index in range(bijector.num_layers):
+                    layer = jax.tree.map(lambda leaf, i=index: leaf[i], bijector.layers)
+                    names = go_through(layer, names)
+        return names
+
+    go_through(flow.apply(params).bijector, np.arange(event_size))
+    assert len(changed) == num_layers
+    for before, after in itertools.pairwise(changed):
+        assert before != after
+    assert changed[0] | changed[1] == set(range(event_size))
 
 
 def test_gaussian_has_any_covariance():

@@ -242,6 +242,7 @@ def with_param():
         (one(dist.Poisson(3.0)), "'odd' is discrete"),
         (one(dist.Categorical(jnp.ones(2) / 2)), "'odd' is discrete"),
         (one(dist.Delta(0.0)), "'odd' is a Delta"),
+        (one(dist.Delta(jnp.zeros(2)).to_event(1).expand([3])), "'odd' is a Delta"),
         (one(dist.ProjectedNormal(jnp.ones(3))), "'odd'"),
         (subsampled, "'odd' draws a subsample of 3 of 10"),
         (with_param, r"`numpyro.param`; got 'odd'"),

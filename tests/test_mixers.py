@@ -129,6 +129,16 @@ def test_act_norm_starts_at_the_data_and_forgets_them():
         np.testing.assert_array_equal(again, z)
 
 
+@pytest.mark.parametrize("low", [0.0, 1000.0, -1e6])
+def test_the_ends_of_a_box_far_from_zero_have_finite_logits(low):
+    bijector = hkf.box(low, low + 1.0)
+    ends = jnp.asarray([low, low + 1.0])
+    for end in ends:
+        x = bijector.inverse(end[None])
+        assert jnp.isfinite(x).all()
+        np.testing.assert_allclose(bijector.forward(x), end[None], rtol=1e-6, atol=1e-5)
+
+
 def test_units_are_not_trained():
     """They standardise, reach the ends of a box, and leave no parameters."""
     units = hkf.Chain([hkf.box([0.0, -2.0], 255), hkf.standardise(rows())])

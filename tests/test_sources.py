@@ -67,6 +67,28 @@ def test_rows_on_a_disk_of_weight_zero_do_not_report(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["disk", "iterator"])
+def test_losses_with_rows_of_weight_zero_are_those_of_the_others(kind, tmp_path):
+    """Batches from a disk, and from an iterator, have such rows; the losses are of all units."""
+    rows = np.random.default_rng(1).normal(size=(4000, 3)).astype(np.float32) * 100.0
+    weights = (np.arange(4000) % 2).astype(np.float32)
+    data, settings = rows, {"weights": weights}
+    if kind == "disk":
+        data = on_disk(tmp_path, rows)
+    else:
+        data, settings = iter([(rows, None, weights)]), {}
+    fit = hkf.fit_density(
+        hkf.flows.mean_field(3), data, key=0, num_steps=10, progress=False, **settings
+    )
+    np.testing.assert_allclose(fit.losses.mean(), fit.validation_losses[0], rtol=0.03)
+
+
+def test_an_iterator_with_less_than_a_batch():
+    data = iter([np.zeros((12_000, 2), np.float32) + np.arange(12_000)[:, None].astype("f4")])
+    with pytest.raises(ValueError, match="`data` must hold at least one batch, of 20000 rows"):
+        hkf.fit_density(hkf.flows.mean_field(2), data, key=0, batch_size=20_000, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["disk", "iterator"])
 def test_a_fit_finds_the_likelihood_of_a_gaussian(kind, tmp_path):
     factor = np.array([[2.0, 0.0], [1.5, 0.5]])
     rows = np.random.default_rng(1).normal(size=(6000, 2)) @ factor.T + [3.0, -1.0]

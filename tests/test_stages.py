@@ -179,6 +179,20 @@ def test_a_gaussian_survives_a_density_with_holes():
     np.testing.assert_allclose(covariance, np.eye(2), atol=0.05)
 
 
+def test_a_gaussian_of_low_rank_within_a_constraint():
+    """At the start one draw in six has zero density, in nearly every step."""
+
+    def log_density(z):
+        inside = -0.5 * jnp.sum(((z - 1.0) / 0.3) ** 2)
+        return jnp.where(z[0] > -1.0, inside, -jnp.inf)
+
+    start = gaussian(jnp.zeros(3), jnp.eye(3))
+    found = training.fit_low_rank_gaussian(hkf.Target(log_density, 3), start, key=KEY)
+    mean, covariance = moments(found)
+    np.testing.assert_allclose(mean, 1.0, atol=0.02)
+    np.testing.assert_allclose(covariance, 0.09 * np.eye(3), atol=0.01)
+
+
 def test_a_covariance_of_low_rank_is_found():
     rng = np.random.default_rng(1)
     U = rng.standard_normal((40, 2))

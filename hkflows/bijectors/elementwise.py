@@ -131,6 +131,8 @@ class ActNorm(_PerDimension):
         init: Callable[..., Array] = jnp.zeros
         if data is not None:
             rows = checks.event("data", data, D).reshape(-1, D)
+            if not len(rows):
+                raise ValueError(f"`data` must hold at least one event vector; got {data.shape}.")
             init = functools.partial(_standardising, rows)
         super().__init__(END, parameters("act_norm", (D, END.num_params), context, init))
 

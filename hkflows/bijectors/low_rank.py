@@ -3,6 +3,7 @@
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hkflows import checks
 
@@ -35,6 +36,8 @@ class LowRankAffine(distrax.Bijector):
                 "`shift`, `scale` and `factor` must have shapes [D], [D] and [D, R]; got "
                 f"{shift.shape}, {scale.shape} and {factor.shape}."
             )
+        if not isinstance(scale, jax.core.Tracer) and not np.all(np.asarray(scale) > 0.0):
+            raise ValueError(f"`scale` must be positive; got {scale}.")
         self._shift = shift
         self._scale = scale
         self._factor = factor

@@ -50,7 +50,8 @@ def box(low: ArrayLike, high: ArrayLike, *, margin: float = 1e-6) -> distrax.Bij
         high: scalar or `[D]`, greater than `low`.
         margin: how far the image reaches beyond both ends, as a fraction of `high - low`. Above
             zero, data on the ends themselves, such as pixels in [0, 255], have finite logits, by
-            default of about 14. With zero the image is the open box.
+            default of about 14, or less where the numbers of the dtype are further apart than that.
+            With zero the image is the open box.
 
     Raises:
         ValueError: if `low` is not below `high`, or `margin` is negative.
@@ -62,5 +63,12 @@ def box(low: ArrayLike, high: ArrayLike, *, margin: float = 1e-6) -> distrax.Bij
     if checks.finite_float("margin", margin) < 0.0:
         raise ValueError(f"`margin` must not be negative; got {margin}.")
     reach = margin * (high - low)
-    sigmoid = tfb.Sigmoid(low=jnp.asarray(low - reach), high=jnp.asarray(high + reach))
+    outer = jnp.asarray(low - reach), jnp.asarray(high + reach)
+    if margin > 0.0:  # far from zero it may be less than the numbers are apart
+        ends = low.astype(outer[0].dtype), high.astype(outer[1].dtype)
+        outer = (
+            jnp.minimum(outer[0], jnp.nextafter(ends[0], -jnp.inf)),
+            jnp.maximum(outer[1], jnp.nextafter(ends[1], jnp.inf)),
+        )
+    sigmoid = tfb.Sigmoid(low=outer[0], high=outer[1])
     return distrax.Block(sigmoid, 1)

@@ -79,7 +79,8 @@ class Autoregressive:
             ValueError: if the callable does not return `[D, P]`.
         """
         event_size = checks.positive_int("event_size", self.event_size)
-        order = degrees.resolve_order(event_size, self.order)
+        given = self.order if isinstance(self.order, str) else checks.concrete("order", self.order)
+        order = degrees.resolve_order(event_size, given)
         function = trace(self.function, event_size, checks.context(context))
         if function.out_shape != (event_size, num_params):
             raise ValueError(

@@ -57,6 +57,8 @@ class MADE(hk.Module):
         super().__init__(name=name)
         self.event_size = checks.positive_int("event_size", event_size)
         self.hidden_sizes = checks.positive_ints("hidden_sizes", hidden_sizes)
+        if not isinstance(order, str):
+            order = checks.concrete("order", order)
         self.order = degrees.resolve_order(event_size, order)
         self.activation = activation
         self.residual = residual

@@ -115,7 +115,16 @@ def trace(conditioner: VectorFunction, in_size: int, context: Array | None) -> T
     context_size = 0 if context is None else context.shape[-1]
     z = jnp.zeros(in_size + context_size)
     names: dict[str, None] = {}  # in the order in which they are first fetched
-    result = _recording(names, conditioner, z)
+    try:
+        result = _recording(names, conditioner, z)
+    except ValueError as error:
+        if hk.running_init() or "retrieved shape" not in str(error):
+            raise
+        raise ValueError(
+            "`context` must be of the size that the parameters were made for, and be given only if "
+            f"there was one; got {'none' if context is None else f'size {context_size}'}, and "
+            f"parameters of other shapes: {error}"
+        ) from error
     if not isinstance(result, jax.Array) or not jnp.issubdtype(result.dtype, jnp.floating):
         raise ValueError(f"`conditioner` must return a floating array; got {result!r}.")
 
@@ -148,7 +157,8 @@ def trace(conditioner: VectorFunction, in_size: int, context: Array | None) -> T
                 "fails."
             ) from error
 
-    closed = jax.make_jaxpr(replay)(values, z.astype(result.dtype))
+    dtype = jnp.promote_types(z.dtype, result.dtype)  # what it sees is not rounded to its result
+    closed = jax.make_jaxpr(replay)(values, z.astype(dtype))
     consts = tuple(jnp.asarray(const) for const in closed.consts)
     return Traced(consts, tuple(values), context, Program(closed))
 

@@ -62,6 +62,10 @@ def compare(names: tuple[str, ...], draws: Any, weights: np.ndarray) -> Paramete
 
 
 def _distribution_gap(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    excess = weights - 1.0 / len(weights)
-    in_order = excess[np.argsort(values, axis=0)]
-    return np.abs(np.cumsum(in_order, axis=0)).max(axis=0)
+    order = np.argsort(values, axis=0)
+    in_order = np.take_along_axis(values, order, axis=0)
+    gap = np.abs(np.cumsum(weights[order] - 1.0 / len(weights), axis=0))
+    # The distribution functions have a point at each value, not at each of several equal draws.
+    is_last = np.ones_like(gap, bool)
+    is_last[:-1] = in_order[1:] != in_order[:-1]
+    return np.max(gap, axis=0, where=is_last, initial=0.0)

@@ -97,6 +97,7 @@ def diagnose(
     check_fitted(target, q, "q")
     if checks.positive_int("num_samples", num_samples) < 2:
         raise ValueError(f"`num_samples` must be at least 2; got {num_samples}.")
+    chunk_size = checks.positive_int("chunk_size", chunk_size)
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
 
     log_density, constrain = as_argument(target.log_density), as_argument(target.constrain)
@@ -120,10 +121,13 @@ def diagnose(
     if positive.size >= 25:
         with contextlib.suppress(ImportError):  # documented: the extra is optional
             corrected[is_positive], khat = pareto_smooth(positive)
-    parameters = compare(target.names(), draws, np.asarray(importance_weights(corrected)))
+    draws = jax.tree.map(lambda leaf: leaf[is_valid], draws)
+    weights = np.asarray(importance_weights(corrected[is_valid]))
+    parameters = compare(target.names(), draws, weights)
     log_z = float(log_evidence(valid))
     ess = float(effective_sample_size(valid))
-    missed_mass = _missed_mass(q, target, log_z, ess, z[is_positive], wide_key, far_key)
+    own_error = max(1.0 / ess - 1.0 / valid.size, 0.0) ** 0.5
+    missed_mass = _missed_mass(q, target, log_z, own_error, z[is_positive], wide_key, far_key)
     rounding = rounding_error(target.log_density, z[is_positive][:NUM_ROUNDING_DRAWS])
     verdict, reason = judge(
         ess=ess,
@@ -171,11 +175,16 @@ def _draw(
 
 
 def _missed_mass(
-    q: Any, target: Target, log_z: float, ess: float, z: Array, wide_key: Array, far_key: Array
+    q: Any,
+    target: Target,
+    log_z: float,
+    own_error: float,
+    z: Array,
+    wide_key: Array,
+    far_key: Array,
 ) -> float:
     """Returns the larger of the fractions that two searches find missing."""
     wide, wide_error = wide_evidence(q, target.log_density, wide_key)
-    own_error = max(1.0 / ess - 1.0 / len(z), 0.0) ** 0.5
     is_sure = wide - log_z > SURE * np.hypot(wide_error, own_error)
     in_tails = 1.0 - np.exp(log_z - wide) if is_sure else 0.0
     far, far_error = far_evidence(q, target.log_density, log_z, z, far_key)

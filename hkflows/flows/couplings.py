@@ -18,7 +18,7 @@ from hkflows.transformers import Additive, Affine, Transformer
 
 Array = jax.Array
 
-NUM_ORDERS = 4
+NUM_ORDERS = 2
 
 
 @preset
@@ -80,20 +80,24 @@ def couplings(
     network: Callable[[], MLP],
     context_network: ContextNetwork | None,
 ) -> hk.Transformed:
-    """Returns couplings of alternating halves, the dimensions shuffled before each."""
+    """Returns couplings of alternating halves, the dimensions shuffled before every other one."""
     checks.positive_int("num_layers", num_layers)
 
-    def layer(seed: int, context: Array | None) -> distrax.Bijector:
-        coupling = Coupling(
-            network(),
-            transformer,
-            mask=np.arange(event_size) < event_size // 2,
-            context=context,
-        )
-        return Chain([Permutation.random(event_size, seed=seed), coupling])
+    first_half = np.arange(event_size) < event_size // 2
 
-    # A random order before every coupling lets every pair of dimensions meet early.
-    kinds = [functools.partial(layer, seed) for seed in range(NUM_ORDERS)]
+    def layer(seed: int | None, mask: np.ndarray, context: Array | None) -> distrax.Bijector:
+        coupling = Coupling(network(), transformer, mask=mask, context=context)
+        shuffle = [] if seed is None else [Permutation.random(event_size, seed=seed)]
+        return Chain([*shuffle, coupling])
+
+    # Two couplings change every dimension; a random order before them lets every pair meet early.
+    # A single dimension depends on the context alone.
+    kinds = [
+        functools.partial(layer, *settings)
+        for seed in range(NUM_ORDERS)
+        for settings in ((seed, first_half), (None, ~first_half))
+        if not settings[1].all()
+    ]
 
     def layers(context: Array | None) -> list[distrax.Bijector]:
         if event_size == 1 and context is None:  # no other dimension to see

@@ -92,7 +92,9 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
 
 def _is_latent(name: str, site: dict[str, Any]) -> bool:
     """Returns whether a site of a trace is latent; raises `ValueError` where a flow cannot help."""
-    from numpyro.distributions import Delta
+    from numpyro.distributions import Delta, ExpandedDistribution, Independent, MaskedDistribution
+
+    wrappers = ExpandedDistribution, Independent, MaskedDistribution
 
     if site["type"] in ("param", "mutable"):
         raise ValueError(
@@ -109,7 +111,10 @@ def _is_latent(name: str, site: dict[str, Any]) -> bool:
             )
     if site["type"] != "sample" or site["is_observed"]:
         return False
-    if isinstance(site["fn"], Delta):
+    distribution = site["fn"]
+    while isinstance(distribution, wrappers):
+        distribution = distribution.base_dist
+    if isinstance(distribution, Delta):
         raise ValueError(
             f"`model` must have latent sites with a density; {name!r} is a Delta. "
             "Use `numpyro.deterministic`."

@@ -46,7 +46,9 @@ NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
 TRAINED_FOR_EACH = 8  # rows, for each row that is looked at
-PATIENCE = 50  # steps without a better score, and a quarter of those to the best
+PATIENCE = (
+    50  # steps without a better score, and a quarter of those to the best; two looks at least
+)
 NUM_SAMPLE = 1000  # rows to report on if none are held out
 
 
@@ -147,7 +149,7 @@ def fit_density(
     num_held_out = len(held_out.data)
     size, num_steps = _plan(source.num_train, num_held_out, batch_size, num_steps)
     mesh = check_mesh(mesh, batch_size=size)
-    standard = standard_of(source.sample, standardise=standardise)
+    standard = standard_of(source.sample, mean_weight=source.mean_weight, standardise=standardise)
 
     sample = take(source.sample, slice(num_held_out or NUM_SAMPLE))
     train, feed = None, None
@@ -224,6 +226,10 @@ def _batches(
     """Returns the batches of some steps, `[steps, size, ...]`, or of fewer at the end."""
     rows = source.read(done * size, steps * size)
     whole = len(rows.data) // size
+    if done == whole == 0:
+        raise ValueError(
+            f"`data` must hold at least one batch, of {size} rows; got {len(rows.data)}."
+        )
     rows = standard.rows(take(rows, slice(whole * size)))
     return jax.tree.map(lambda array: array.reshape(whole, size, *array.shape[1:]), rows)
 
@@ -238,7 +244,7 @@ def _no_better(chunk_steps: int, done: int, scores: np.ndarray, report: Any) -> 
             "where the flow has no density"
         )
     best = chunk_steps * int(np.argmin(scores))
-    if done - best < PATIENCE + best / 4:
+    if done - best < max(PATIENCE + best / 4, 2 * chunk_steps):
         return None
     return f"no better likelihood of the held-out rows since step {best}, of {done}"
 

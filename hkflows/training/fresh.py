@@ -31,6 +31,17 @@ def _fresh_log_weights(log_density: LogDensity, q: FlowDistribution, key: Array)
     return aux["log_weights"]
 
 
+def elbo_error(spread: Any, share: Any, num_draws: int) -> Any:
+    """Returns the standard error of the ELBO of `finite_moments` (nats).
+
+    Args:
+        spread: standard deviation of the finite log weights (nats).
+        share: how many of the draws they are, Q; it is estimated too.
+        num_draws: S.
+    """
+    return ((spread**2 + 1.0 - share) / (share * num_draws)) ** 0.5
+
+
 def finite_moments(log_weights: Any) -> tuple[Any, Any, Any]:
     """Returns the ELBO of a distribution restricted to where its log weights are finite.
 

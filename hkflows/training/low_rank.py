@@ -1,20 +1,19 @@
 """The Gaussian stage of a posterior fit in many dimensions."""
 
-import dataclasses
 from typing import NamedTuple
 
-import distrax
+import haiku as hk
 import jax
 import jax.numpy as jnp
-from jax.tree_util import Partial
 
-from hkflows import checks, elbo
+from hkflows import checks
 from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain, LowRankAffine
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.loop import minimise
+from hkflows.training.negative_elbo import Fixed, NegativeElbo
 from hkflows.training.optimizers import adam
 
 Array = jax.Array
@@ -33,34 +32,15 @@ class _Parameters(NamedTuple):
     factor: Array  # [D, R]
 
 
-class _Fixed(NamedTuple):
-    log_density: Partial
-    units: distrax.Bijector
-    fresh_key: Array
+def _init(key: Array, event_size: int) -> _Parameters:
+    # A factor of zero has a gradient of zero.
+    shape = (event_size, min(RANK, event_size))
+    factor = 0.1 / event_size**0.5 * jax.random.normal(key, shape)
+    return _Parameters(jnp.zeros(event_size), jnp.zeros(event_size), factor)
 
 
-@dataclasses.dataclass(frozen=True)
-class _NegativeElbo:
-    """The negative ELBO of the Gaussian, by path gradients, in units of another one."""
-
-    def inputs(self, fixed: _Fixed, key: Array, steps: Array) -> Array:
-        return jax.random.split(key, len(steps))
-
-    def loss(self, params: _Parameters, fixed: _Fixed, key: Array) -> Array:
-        return self._value(params, fixed, key, NUM_SAMPLES)
-
-    def score(self, params: _Parameters, fixed: _Fixed, mean_loss: Array) -> tuple[Array, None]:
-        return self._value(params, fixed, fixed.fresh_key, NUM_FRESH_DRAWS), None
-
-    def _value(self, params: _Parameters, fixed: _Fixed, key: Array, num_samples: int) -> Array:
-        def log_density(x: Array) -> Array:
-            z, log_det = fixed.units.forward_and_log_det(x)
-            return fixed.log_density(z) + log_det
-
-        q = FlowDistribution(standard_normal(len(params.shift)), _affine(params))
-        return elbo.negative_elbo(
-            q, log_density, seed=key, num_samples=num_samples, estimator="path"
-        )[0]
+def _apply(params: _Parameters) -> FlowDistribution:
+    return FlowDistribution(standard_normal(len(params.shift)), _affine(params))
 
 
 def fit_low_rank_gaussian(
@@ -84,12 +64,19 @@ def fit_low_rank_gaussian(
     """
     D = target.event_size
     factor_key, fresh_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
-    # A factor of zero has a gradient of zero.
-    factor = 0.1 / D**0.5 * jax.random.normal(factor_key, (D, min(RANK, D)))
+    objective = NegativeElbo(
+        flow=hk.Transformed(init=_init, apply=_apply),
+        num_samples=NUM_SAMPLES,
+        num_fresh=NUM_FRESH_DRAWS,
+        estimator="path",
+        annealing=None,
+        batch_size=1,
+        mesh=None,
+    )
     result = minimise(
-        _NegativeElbo(),
-        _Parameters(jnp.zeros(D), jnp.zeros(D), factor),
-        _Fixed(as_argument(target.log_density), start.bijector, fresh_key),
+        objective,
+        _init(factor_key, D),
+        Fixed(as_argument(target.log_density), start.bijector, None, fresh_key, jnp.asarray(0)),
         key=train_key,
         optimizer=adam(LEARNING_RATE, NUM_STEPS),
         num_steps=NUM_STEPS,

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from hkflows import elbo
 from hkflows.elbo import LogDensity
 from hkflows.training.data import batches, given
-from hkflows.training.fresh import finite_moments
+from hkflows.training.fresh import elbo_error, finite_moments
 from hkflows.training.powers import powered
 
 Array = jax.Array
@@ -129,7 +129,7 @@ class NegativeElbo:
             mesh=None if self.mesh is None or self.num_fresh % self.mesh.size else self.mesh,
         )
         value, spread, share = finite_moments(aux["log_weights"])
-        doubt = CAUTION * spread / self.num_fresh**0.5
+        doubt = CAUTION * elbo_error(spread, share, self.num_fresh)
         return doubt - value, Report(value, spread, share, self.num_fresh)
 
     def _tempered(self, log_density: LogDensity, step: Array, half: Array) -> LogDensity:

@@ -37,8 +37,9 @@ class Stage:
         elbo_standard_error: its standard error (nats).
         spread: standard deviation of the finite log weights (nats).
         seconds: how long it took, compilation included.
-        kept: whether its result was better than those before it; where the posterior is zero at
-            some draws, not worse by more than twice the error of their share.
+        kept: whether it was better than those before it: a Gaussian by its ELBO or, where the
+            posterior is zero at some draws, not worse by more than twice the error of their share;
+            a flow by its ELBO less two standard errors, from the draws that its start had.
         note: how it ended.
     """
 
@@ -184,7 +185,8 @@ class PosteriorFit:
             "reason": d.reason,
             "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats"
             if np.isfinite(d.elbo)
-            else "minus infinity: the log density is that at some of the draws",
+            else "minus infinity: "
+            + ("the log density is that at some draws" if d.num_zero else "no draw has a weight"),
             "log evidence": f"{d.log_evidence:.3f} nats",
             "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
             "Pareto k-hat": khat,

@@ -51,6 +51,7 @@ class InMemory:
         self.held_out = take(rows, order[:num_held_out])
         self.train = take(rows, order[num_held_out:])
         self.sample = take(self.train, slice(MAX_SAMPLE))
+        self.mean_weight = _mean_weight(self.sample)
 
 
 class MemoryMapped:
@@ -71,7 +72,9 @@ class MemoryMapped:
         self._held_out = np.sort(rng.choice(N, _num_held_out(fraction, N), replace=False))
         self.num_train = N - len(self._held_out)
         self.held_out = check_values(counted(take(rows, self._held_out)))
-        self.sample = counted(check_values(self.read(0, min(self.num_train, MAX_SAMPLE))))
+        sample = check_values(self.read(0, min(self.num_train, MAX_SAMPLE)))
+        self.mean_weight = _mean_weight(sample)  # batches have rows of weight zero
+        self.sample = counted(sample)
 
     def read(self, start: int, count: int) -> Rows:
         """Returns so many random rows, the same for the same arguments."""
@@ -87,7 +90,7 @@ class Pieces:
     """Rows that an iterator gives, each once, in its order.
 
     The first 10,000 are read at once: a fraction of them is held out, the others are the first to
-    train on. Those of them that have weight zero are left out.
+    train on. Rows of weight zero are left out of those held out, and of the sample.
 
     Args:
         pieces: gives `data`, or tuples `(data, context, weights)` without what there is not.
@@ -103,9 +106,11 @@ class Pieces:
         first = self._next(MAX_HELD_OUT)
         num_held_out = _num_held_out(fraction, len(first.data))
         self.held_out = check_values(counted(take(first, slice(num_held_out))))
-        self.sample = counted(check_values(take(first, slice(num_held_out, None))))
-        self.num_train = len(self.sample.data) if len(first.data) < MAX_HELD_OUT else None
-        self._waiting = _together([self.sample, self._waiting])
+        train = check_values(take(first, slice(num_held_out, None)))
+        self.num_train = len(train.data) if len(first.data) < MAX_HELD_OUT else None
+        self.mean_weight = _mean_weight(train)  # batches have rows of weight zero
+        self.sample = counted(train)
+        self._waiting = _together([train, self._waiting])
         self._position = 0  # of the next row among those to train on
 
     def read(self, start: int, count: int) -> Rows:
@@ -126,6 +131,10 @@ class Pieces:
         rows = take(rows, slice(count))
         self._position += len(rows.data)
         return rows
+
+
+def _mean_weight(rows: Rows) -> float:
+    return float(np.mean(rows.weights, dtype=np.float64))
 
 
 def _num_held_out(fraction: float, num_rows: int) -> int:

@@ -7,7 +7,12 @@ import numpy as np
 
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training.fresh import NUM_FRESH_DRAWS, finite_moments, fresh_log_weights
+from hkflows.training.fresh import (
+    NUM_FRESH_DRAWS,
+    elbo_error,
+    finite_moments,
+    fresh_log_weights,
+)
 from hkflows.training.loop import Result
 from hkflows.training.negative_elbo import Report
 from hkflows.training.posterior_fit import Stage
@@ -31,29 +36,26 @@ class StageLog:
         elbo, spread, share = map(float, finite_moments(weights))
         report = Report(elbo, spread, share, NUM_FRESH_DRAWS)
         best = max((stage.elbo for stage in self.stages), default=-np.inf)
-        kept = not self.stages or report.elbo > best - 2.0 * _error_of_share(report)
-        return self._append(name, report, note, bool(kept))
+        # Where the density is zero at some draws, the ELBO is known no better than their share.
+        kept = not self.stages or elbo > best - 2.0 * elbo_error(0.0, share, NUM_FRESH_DRAWS)
+        return self._append(name, report, note, kept)
 
     def add_flow(self, result: Result) -> Stage:
         """Notes a flow, whose start is the best of what came before, if anything did."""
-        report = result.report or Report(-np.inf, np.inf, 1.0, 1)
-        kept = not self.stages or np.argmin(result.scores) > 0
-        return self._append("flow", report, result.stop_reason, bool(kept))
+        if result.report is None or (self.stages and np.argmin(result.scores) == 0):
+            return self.skip("flow", result.stop_reason)
+        return self._append("flow", result.report, result.stop_reason, kept=True)
 
     def skip(self, name: str, note: str) -> Stage:
-        """Notes a stage that did not come to pass."""
-        return self._append(name, Report(-np.inf, np.nan, 1.0, 1), note, kept=False)
+        """Notes a stage without a result."""
+        kept = not self.stages  # for want of anything else
+        return self._append(name, Report(-np.inf, np.nan, 1.0, 1), note, kept)
 
     def _append(self, name: str, report: Report, note: str, kept: bool) -> Stage:
         now = time.perf_counter()
-        error = float(np.hypot(report.spread / report.num_draws**0.5, _error_of_share(report)))
         elbo, spread = float(report.elbo), float(report.spread)
+        error = float(elbo_error(spread, float(report.share), report.num_draws))
         stage = Stage(name, elbo, error, spread, now - self._clock, kept, note)
         self.stages.append(stage)
         self._clock = now
         return stage
-
-
-def _error_of_share(report: Report) -> float:
-    """Returns the standard error of an ELBO (nats) for not knowing how much density is zero."""
-    return float((1.0 - report.share) / (report.share * report.num_draws)) ** 0.5

@@ -23,7 +23,7 @@ class Standard:
     Attributes:
         data: from those of the flow to those of the data.
         context: from those of the flow to those of the context, or `None`.
-        mean_weight: of rows.
+        mean_weight: of rows to train on.
         dtype: of what the flow sees.
     """
 
@@ -49,18 +49,18 @@ class Standard:
         return stream_rows(lambda rows: units.standardise(rows).astype(self.dtype), array)
 
 
-def standard_of(sample: Rows, *, standardise: bool) -> Standard:
+def standard_of(sample: Rows, *, mean_weight: float, standardise: bool) -> Standard:
     """Returns the units of rows.
 
     Args:
         sample: some of the rows.
+        mean_weight: of rows to train on.
         standardise: whether the units are to differ from those of the rows.
 
     Raises:
         ValueError: if what the flow would see of them, or make of its draws, is not what they are.
     """
     dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(sample.data.dtype, jnp.float32))
-    mean_weight = float(np.mean(sample.weights, dtype=np.float64))
     for name, rows in (("data", sample.data), ("context", sample.context)):
         if rows is not None:
             _check_resolved(name, rows, dtype)
