@@ -113,8 +113,8 @@ def _is_end(weights):
     return set(weights) == {"b"} and weights["b"].shape == (2, 2)
 
 
-@pytest.mark.parametrize("event_size", [2, 3, 4, 5, 8])
-@pytest.mark.parametrize("num_layers", [2, 3, 7, 8])
+@pytest.mark.parametrize("event_size", [2, 3, 6])
+@pytest.mark.parametrize("num_layers", [3, 9])
 def test_couplings_take_turns(event_size, num_layers):
     """No two in a row change the same dimensions, or they would be one."""
     flow = hkf.flows.nice(event_size, num_layers=num_layers, hidden_sizes=[2])
