@@ -63,7 +63,7 @@ class Scored(Parabola):
 
 
 def test_an_optimizer_that_diverges_leaves_the_start():
-    """Steps ten times too long: all finite, and each worse than the one before."""
+    """Steps that overshoot: all finite, and each further away than the one before."""
     result = run(Scored(), num_steps=10, chunk_steps=5, optimizer=optax.sgd(2.0))
     assert np.isfinite(result.scores).all()
     assert result.score == result.scores[0] < result.scores[1] < result.scores[2]

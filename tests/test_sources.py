@@ -68,7 +68,7 @@ def test_rows_on_a_disk_of_weight_zero_do_not_report(tmp_path):
 
 @pytest.mark.parametrize("kind", ["disk", "iterator"])
 def test_losses_with_rows_of_weight_zero_are_those_of_the_others(kind, tmp_path):
-    """Batches from a disk, and from an iterator, have such rows; the losses are of all units."""
+    """Batches from a disk, and from an iterator, have such rows too."""
     rows = np.random.default_rng(1).normal(size=(4000, 3)).astype(np.float32) * 100.0
     weights = (np.arange(4000) % 2).astype(np.float32)
     data, settings = rows, {"weights": weights}

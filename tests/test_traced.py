@@ -144,3 +144,17 @@ def test_a_flow_is_built_within_haikus_own_transforms(transform, name):
     value, gradient = jax.value_and_grad(alone.apply, argnums=1)(params, z)
     expected = {"vmap": 2.0 * value, "grad": jnp.sum(gradient)}.get(transform, value)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_what_a_callable_sees_is_not_rounded_to_what_it_returns():
+    """Two numbers that are one in bfloat16, told apart by a network that returns bfloat16."""
+
+    def conditioner(z):
+        return jnp.stack([z[0] - 1000.0, jnp.zeros(())]).astype(jnp.bfloat16)
+
+    coupling = hk.without_apply_rng(
+        hk.transform(lambda: hkf.Coupling(conditioner, hkf.Additive(), mask=[True, False]))
+    )
+    params = jax.tree.map(jnp.ones_like, coupling.init(jax.random.key(0)))
+    near, far = (coupling.apply(params).forward(jnp.array([z, 0.0])) for z in (1000.0, 1000.5))
+    np.testing.assert_allclose(far[1] - near[1], 0.5, rtol=0.01)

@@ -26,13 +26,7 @@ from hkflows.training.loop import minimise
 from hkflows.training.optimizers import adam, check_optimizer
 from hkflows.training.rows import Rows, take
 from hkflows.training.snapshot import Callback, Snapshot
-from hkflows.training.sources import (
-    InMemory,
-    MemoryMapped,
-    Pieces,
-    source_of,
-    validation_rows,
-)
+from hkflows.training.sources import InMemory, MemoryMapped, Pieces, source_of, validation_rows
 from hkflows.training.standard import Standard, standard_of
 from hkflows.training.transformed import check_flow, initial_params
 
@@ -46,9 +40,7 @@ NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
 TRAINED_FOR_EACH = 8  # rows, for each row that is looked at
-PATIENCE = (
-    50  # steps without a better score, and a quarter of those to the best; two looks at least
-)
+PATIENCE = 50  # steps without a better score, and a quarter of those to the best: two looks or more
 NUM_SAMPLE = 1000  # rows to report on if none are held out
 
 
