@@ -14,7 +14,9 @@ from hkflows.training import data as data_module
 from hkflows.training import gaussian as gaussian_module
 from hkflows.training.affine import gaussian
 from hkflows.training.fresh import finite_moments
-from hkflows.training.negative_elbo import Fixed, NegativeElbo
+from hkflows.training.loop import Result
+from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
+from hkflows.training.stage_log import StageLog
 
 KEY = jax.random.key(0)
 
@@ -55,6 +57,21 @@ def test_parameters_are_not_kept_for_a_lucky_draw():
         assert best < worse
         lucky += noisy.elbo > report.elbo + 1e-4
     assert lucky > 3
+
+
+def test_a_flow_that_never_left_its_start_is_not_kept():
+    """Its record is not that of the Gaussian that it started as."""
+    q = gaussian(jnp.zeros(2), jnp.eye(2))
+    log = StageLog(normal(np.zeros(2), np.eye(2)), KEY)
+    log.add("gaussian", q, "all correlations")
+    report = Report(elbo=1.0, spread=0.5, share=1.0, num_draws=1000)
+    result = Result(None, np.ones(1), np.array([0.0, 1.0]), 0.0, report, 0, "done")
+    dropped = log.add_flow(result)
+    assert not dropped.kept
+    assert dropped.elbo == -np.inf
+    kept = log.add_flow(dataclasses.replace(result, scores=np.array([0.0, -1.0])))
+    assert kept.kept
+    assert kept.elbo == 1.0
 
 
 def test_the_start_is_as_wide_as_the_mass_and_not_as_a_spike():
