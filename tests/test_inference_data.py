@@ -44,6 +44,13 @@ def test_weights_and_densities_of_the_draws():
     np.testing.assert_array_equal(found.observed_data["y"], [1.0, 2.0])
 
 
+def test_nothing_is_compiled_a_second_time(compiled):
+    density = target()
+    draw = lambda key: to_inference_data(density, FLOW, key=key, num_draws=50)  # noqa: E731
+    draw(0)
+    assert not compiled(lambda: draw(1))
+
+
 def test_a_fit_gives_its_draws_by_name():
     supports = {"scale": hkf.supports.positive(2), "x": hkf.supports.real()}
     fitted = hkf.Target.from_log_joint(lambda p: -jnp.sum(p["scale"]) - p["x"] ** 2, supports)

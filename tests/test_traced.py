@@ -66,6 +66,25 @@ def test_programs_that_their_text_does_not_tell_apart_differ():
     assert once != program(5.0)
 
 
+@pytest.mark.parametrize("kept", [float, jnp.asarray])  # in the rule's text, or apart from it
+def test_programs_differ_by_what_their_own_derivative_rules_close_over(kept):
+    def program(factor):
+        factor = kept(factor)
+
+        @jax.custom_jvp
+        def sine(z):
+            return jnp.sin(z)
+
+        @sine.defjvp
+        def _rule(primals, tangents):
+            return jnp.sin(primals[0]), factor * jnp.cos(primals[0]) * tangents[0]
+
+        return hk.transform(lambda: trace(lambda z: sine(z), 2, None).program).apply({}, None)
+
+    assert program(1.0) == program(1.0)
+    assert program(1.0) != program(5.0)
+
+
 @pytest.mark.parametrize("wrap", [jax.jit, lambda f: jax.checkpoint(jax.jit(f))])
 def test_programs_around_compiled_functions_differ_by_what_these_close_over(wrap):
     def program(factor):

@@ -20,7 +20,8 @@ class Program:
 
     The comparison is what lets two builds of a flow share one compilation: a Haiku callable may be
     a fresh lambda at every build, its trace is the same text, and the arrays that compiled
-    functions in it close over are the same numbers. Where these do not tell all, as with callbacks
+    functions in it close over are the same numbers. A custom forward-mode rule shows in the text of
+    the derivative only, which is then compared too. Where these do not tell all, as with callbacks
     and custom reverse-mode rules, a program equals itself alone.
     """
 
@@ -29,6 +30,10 @@ class Program:
         self._text = str(closed.jaxpr)
         self._numbers = tuple(_inner_numbers(closed.jaxpr))
         self._tells_all = not any(word in self._text for word in ("callback", "custom_vjp"))
+        if self._tells_all and "custom_jvp" in self._text:
+            derivative = _derivative(closed)
+            self._text += str(derivative.jaxpr)
+            self._numbers += tuple(_closed_over(derivative))
         self.in_dtype = closed.in_avals[-1].dtype
         self.out_shape = closed.out_avals[0].shape
 
@@ -51,19 +56,45 @@ class Program:
         return self
 
 
+def _derivative(closed: jax.extend.core.ClosedJaxpr) -> jax.extend.core.ClosedJaxpr:
+    """Returns the program of the derivative in all floating inputs and arrays closed over."""
+    consts = [variable.aval for variable in closed.jaxpr.constvars]
+    inputs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in (*consts, *closed.in_avals)]
+    is_floating = [jnp.issubdtype(aval.dtype, jnp.floating) for aval in inputs]
+
+    def derivative(inputs: list[Array], tangents: list[Array]) -> tuple[list[Array], list[Array]]:
+        def program(floating: list[Array]) -> list[Array]:
+            rest = iter(floating)
+            values = [next(rest) if f else x for f, x in zip(is_floating, inputs, strict=True)]
+            body = jax.extend.core.ClosedJaxpr(closed.jaxpr, values[: len(consts)])
+            return jax.extend.core.jaxpr_as_fun(body)(*values[len(consts) :])
+
+        floating = [x for f, x in zip(is_floating, inputs, strict=True) if f]
+        return jax.jvp(program, (floating,), (tangents,))
+
+    return jax.make_jaxpr(derivative)(
+        inputs, [aval for f, aval in zip(is_floating, inputs, strict=True) if f]
+    )
+
+
 def _inner_numbers(jaxpr: jax.extend.core.Jaxpr) -> Iterator[tuple[Any, ...]]:
     """Yields the arrays that programs within a program close over, which its text leaves out."""
     inner = (jax.extend.core.Jaxpr, jax.extend.core.ClosedJaxpr)
     for equation in jaxpr.eqns:
         for part in jax.tree.leaves(equation.params, is_leaf=lambda leaf: isinstance(leaf, inner)):
             if isinstance(part, jax.extend.core.ClosedJaxpr):
-                for const in part.consts:
-                    typed = jnp.issubdtype(jnp.asarray(const).dtype, jax.dtypes.prng_key)
-                    array = np.asarray(jax.random.key_data(const) if typed else const)
-                    yield array.shape, array.dtype, array.tobytes()
-                part = part.jaxpr
-            if isinstance(part, jax.extend.core.Jaxpr):
+                yield from _closed_over(part)
+            elif isinstance(part, jax.extend.core.Jaxpr):
                 yield from _inner_numbers(part)
+
+
+def _closed_over(closed: jax.extend.core.ClosedJaxpr) -> Iterator[tuple[Any, ...]]:
+    """Yields the arrays that a program closes over, and those that programs within it do."""
+    for const in closed.consts:
+        typed = jnp.issubdtype(jnp.asarray(const).dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(const) if typed else const)
+        yield array.shape, array.dtype, array.tobytes()
+    yield from _inner_numbers(closed.jaxpr)
 
 
 @jax.tree_util.register_dataclass

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Parameters:
     """The marginal distributions of K scalar parameters, by two estimates from the same draws.
 

@@ -31,7 +31,7 @@ Array = jax.Array
 NUM_ROUNDING_DRAWS = 64
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Diagnostics:
     """What is known of a fit.
 

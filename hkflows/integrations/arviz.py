@@ -1,23 +1,26 @@
 """Draws of a fitted flow as ArviZ data."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from hkflows import checks
 from hkflows.diagnostics.resampling import num_proposals, resample
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
+from hkflows.streams import stream_draws
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
 from hkflows.targets.names import leaf_names
 
 Array = jax.Array
 
-CHUNK = 1000  # draws at a time whose log density is asked for
+BATCH_SIZE = 1000  # draws at a time whose log density is asked for
 
 
 def to_inference_data(
@@ -67,19 +70,15 @@ def to_inference_data(
     if observed_data is not None and not isinstance(observed_data, Mapping):
         raise ValueError(f"`observed_data` must be a dictionary of arrays; got {observed_data!r}.")
 
-    @functools.partial(jax.jit, static_argnames="n")
-    def draw(distribution: FlowDistribution, key: Array, n: int) -> tuple[Any, Array, Array]:
-        y, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
-        lp = jax.lax.map(target.log_density, y, batch_size=CHUNK)
-        return jax.vmap(target.constrain)(y), lp, lp - log_q
-
+    log_density = as_argument(target.log_density)
+    draw = functools.partial(_draw, log_density, target.constrain, distribution)
     if importance_resample:
         draw_key, pick_key = jax.random.split(key)
-        found = draw(distribution, draw_key, num_proposals(num_draws))
+        found = stream_draws(draw, draw_key, num_proposals(num_draws))
         picked = resample(found[2], pick_key, num_draws)
         found = jax.tree.map(lambda leaf: leaf[picked], found)
     else:
-        found = draw(distribution, key, num_draws)
+        found = stream_draws(draw, key, num_draws)
     parameters, lp, log_weight = found
     names = leaf_names(parameters)
     if len(set(names)) < len(names):
@@ -88,10 +87,24 @@ def to_inference_data(
         )
     leaves = jax.tree.leaves(parameters)
     return arviz.from_dict(
-        posterior={name: np.asarray(leaf)[None] for name, leaf in zip(names, leaves, strict=True)},
-        sample_stats={"lp": np.asarray(lp)[None], "log_weight": np.asarray(log_weight)[None]},
+        posterior={name: leaf[None] for name, leaf in zip(names, leaves, strict=True)},
+        sample_stats={"lp": lp[None], "log_weight": log_weight[None]},
         observed_data=None
         if observed_data is None
         else {name: np.asarray(value) for name, value in observed_data.items()},
         posterior_attrs={"inference_library": "hkflows"},
     )
+
+
+@functools.partial(jax.jit, static_argnums=(1, 4))
+def _draw(
+    log_density: Partial,
+    constrain: Callable[[Array], Any],
+    distribution: FlowDistribution,
+    key: Array,
+    n: int,
+) -> tuple[Any, Array, Array]:
+    """Returns `n` draws in the user's parameters, their log densities and log weights (nats)."""
+    z, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
+    lp = jax.lax.map(log_density, z, batch_size=BATCH_SIZE)
+    return jax.vmap(constrain)(z), lp, lp - log_q

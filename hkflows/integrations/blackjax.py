@@ -1,17 +1,21 @@
 """Markov chains in the base space of a fitted flow: exact draws where the flow is not."""
 
 import dataclasses
+import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
 from hkflows.training.tables import table
 
@@ -22,7 +26,7 @@ MIN_ESS = 400
 STARTS_PER_CHAIN = 25  # so many draws are tried for each chain's start
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class NutsDraws:
     """Draws of several Markov chains, and whether the chains agree.
 
@@ -125,47 +129,25 @@ def sample_nuts(
         Hoffman & Gelman (2014), "The no-U-turn sampler", arXiv:1111.4246.
     """
     began = time.perf_counter()
-    blackjax = load("blackjax", extra="blackjax", caller="sample_nuts")
+    load("blackjax", extra="blackjax", caller="sample_nuts")
     check_fitted(target, distribution)
     num_draws = _at_least("num_draws", num_draws, 4)
     num_chains = _at_least("num_chains", num_chains, 2)
     num_warmup = checks.positive_int("num_warmup", num_warmup)
     start_key, chain_key = jax.random.split(checks.prng_key("key", key))
 
-    def log_density(distribution: FlowDistribution, x: Array) -> Array:
-        y, log_det = distribution.bijector.forward_and_log_det(x)
-        return target.log_density(y) + log_det
-
-    @jax.jit
-    def run(distribution: FlowDistribution, starts: Array, keys: Array) -> tuple[Any, ...]:
-        def base_log_density(x: Array) -> Array:
-            return log_density(distribution, x)
-
-        warmup = blackjax.window_adaptation(
-            blackjax.nuts, base_log_density, adaptation_info_fn=lambda *_: None
-        )
-
-        def chain(start: Array, key: Array) -> tuple[Any, ...]:
-            warmup_key, draw_key = jax.random.split(key)
-            (state, settings), _ = warmup.run(warmup_key, start, num_steps=num_warmup)
-            sampler = blackjax.nuts(base_log_density, **settings)
-
-            def step(state: Any, key: Array) -> tuple[Any, tuple[Any, ...]]:
-                state, info = sampler.step(key, state)
-                kept = info.is_divergent, info.acceptance_rate, info.num_integration_steps
-                return state, (state.position, *kept)
-
-            _, (x, *infos) = jax.lax.scan(step, state, jax.random.split(draw_key, num_draws))
-            y = jax.vmap(distribution.bijector.forward)(x)
-            return y, jax.vmap(target.constrain)(y), *infos
-
-        y, parameters, divergent, acceptance, gradients = jax.vmap(chain)(starts, keys)
-        totals = divergent.sum(), acceptance.mean(), gradients.mean()
-        return y, parameters, blackjax.rhat(y), blackjax.ess_bulk(y), *totals
-
-    starts = _starts(jax.jit(jax.vmap(log_density, (None, 0))), distribution, start_key, num_chains)
+    log_density = as_argument(target.log_density)
+    starts = _starts(log_density, distribution, start_key, num_chains)
     y, parameters, rhat, ess, num_divergent, acceptance, gradients = jax.block_until_ready(
-        run(distribution, starts, jax.random.split(chain_key, num_chains))
+        _chains(
+            log_density,
+            distribution,
+            starts,
+            jax.random.split(chain_key, num_chains),
+            constrain=target.constrain,
+            num_warmup=num_warmup,
+            num_draws=num_draws,
+        )
     )
     return NutsDraws(
         parameters=parameters,
@@ -185,10 +167,60 @@ def _at_least(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def _starts(log_density: Any, distribution: Any, key: Array, num_chains: int) -> Array:
+@functools.partial(jax.jit, static_argnames=("constrain", "num_warmup", "num_draws"))
+def _chains(
+    log_density: Partial,
+    distribution: FlowDistribution,
+    starts: Array,
+    keys: Array,
+    *,
+    constrain: Callable[[Array], Any],
+    num_warmup: int,
+    num_draws: int,
+) -> tuple[Any, ...]:
+    """Returns the draws, as vectors and as parameters, and what `NutsDraws` tells of them."""
+    import blackjax
+
+    base_log_density = functools.partial(_base_log_density, log_density, distribution)
+    warmup = blackjax.window_adaptation(
+        blackjax.nuts, base_log_density, adaptation_info_fn=lambda *_: None
+    )
+
+    def chain(start: Array, key: Array) -> tuple[Any, ...]:
+        warmup_key, draw_key = jax.random.split(key)
+        (state, settings), _ = warmup.run(warmup_key, start, num_steps=num_warmup)
+        sampler = blackjax.nuts(base_log_density, **settings)
+
+        def step(state: Any, key: Array) -> tuple[Any, tuple[Any, ...]]:
+            state, info = sampler.step(key, state)
+            kept = info.is_divergent, info.acceptance_rate, info.num_integration_steps
+            return state, (state.position, *kept)
+
+        _, (x, *infos) = jax.lax.scan(step, state, jax.random.split(draw_key, num_draws))
+        y = jax.vmap(distribution.bijector.forward)(x)
+        return y, jax.vmap(constrain)(y), *infos
+
+    y, parameters, divergent, acceptance, gradients = jax.vmap(chain)(starts, keys)
+    totals = divergent.sum(), acceptance.mean(), gradients.mean()
+    return y, parameters, blackjax.rhat(y), blackjax.ess_bulk(y), *totals
+
+
+def _base_log_density(log_density: Partial, distribution: FlowDistribution, x: Array) -> Array:
+    y, log_det = distribution.bijector.forward_and_log_det(x)
+    return log_density(y) + log_det
+
+
+@jax.jit
+def _base_log_densities(log_density: Partial, distribution: FlowDistribution, x: Array) -> Array:
+    return jax.vmap(lambda point: _base_log_density(log_density, distribution, point))(x)
+
+
+def _starts(
+    log_density: Partial, distribution: FlowDistribution, key: Array, num_chains: int
+) -> Array:
     """Returns the first draws of the base, `[num_chains, D]`, where the density is finite."""
     x = distribution.sample_base(seed=key, sample_shape=(STARTS_PER_CHAIN * num_chains,))
-    finite = jnp.isfinite(log_density(distribution, x))
+    finite = jnp.isfinite(_base_log_densities(log_density, distribution, x))
     if finite.sum() < num_chains:
         raise ValueError(
             f"`target.log_density` must be finite at {num_chains} draws of the flow, where the "

@@ -60,6 +60,9 @@ class Target:
 
         jax.eval_shape(checked, jnp.zeros(self.event_size))
 
+    def __repr__(self) -> str:
+        return f"Target(event_size={self.event_size})"
+
     @property
     def takes_data(self) -> bool:
         """Whether `log_density` takes a batch of data as its second argument."""

@@ -22,7 +22,7 @@ Array = jax.Array
 
 
 @describable
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class DensityFit:
     """A flow fitted to data.
 

@@ -3,11 +3,13 @@
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from hkflows import checks
 from hkflows.diagnostics import Diagnostics
@@ -15,6 +17,7 @@ from hkflows.diagnostics.resampling import num_proposals, resample
 from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
+from hkflows.targets.argument import as_argument
 from hkflows.training.codec import describable
 from hkflows.training.rows import matrix
 from hkflows.training.saving import save
@@ -53,7 +56,7 @@ class Stage:
 
 
 @describable
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PosteriorFit:
     """A flow fitted to a posterior.
 
@@ -115,11 +118,12 @@ class PosteriorFit:
         """
         checks.positive_int("n", n)
         key = checks.prng_key("key", key)
-        draw = functools.partial(_draw, self.flow, self.target, self.params)
+        draw = functools.partial(_draw, self.flow, self.target.constrain, self.params)
         if not importance_resample:
             return stream_draws(draw, key, n)
         draw_key, pick_key = jax.random.split(key)
-        weigh = functools.partial(_weigh, self.flow, self.target, self.params)
+        log_density = as_argument(self.target.log_density)
+        weigh = functools.partial(_weigh, self.flow, log_density, self.params)
         log_weights = stream_draws(weigh, draw_key, num_proposals(n))
         picked = resample(log_weights, pick_key, n)
         return stream_draws(draw, draw_key, num_proposals(n), picked=picked)
@@ -225,17 +229,19 @@ class PosteriorFit:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4))
-def _draw(flow: hk.Transformed, target: Target, params: Any, key: Array, n: int) -> Any:
+def _draw(
+    flow: hk.Transformed, constrain: Callable[[Array], Any], params: Any, key: Array, n: int
+) -> Any:
     """Returns `n` draws in the user's parameters."""
     z = flow.apply(params).sample(seed=key, sample_shape=(n,))
-    return jax.vmap(target.constrain)(z)
+    return jax.vmap(constrain)(z)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 4))
-def _weigh(flow: hk.Transformed, target: Target, params: Any, key: Array, n: int) -> Array:
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _weigh(flow: hk.Transformed, log_density: Partial, params: Any, key: Array, n: int) -> Array:
     """Returns the log weights (nats) of the same draws, `[n]`."""
     z, log_q = flow.apply(params).sample_and_log_prob(seed=key, sample_shape=(n,))
-    return jax.lax.map(target.log_density, z, batch_size=1000) - log_q
+    return jax.lax.map(log_density, z, batch_size=1000) - log_q
 
 
 @functools.partial(jax.jit, static_argnums=0)

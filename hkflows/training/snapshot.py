@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
     """A fit after a chunk of steps.
 

@@ -11,7 +11,7 @@ from hkflows.kernels.shrinkage import shrunk_covariance
 from hkflows.training.affine import MAX_DENSE_SIZE, diagonal_gaussian, gaussian
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Units:
     """An affine map from units of a flow to those of data, `y = location + factor x`.
 

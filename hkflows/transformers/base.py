@@ -53,6 +53,11 @@ def check_transformer(value: Any) -> None:
         raise ValueError(
             f"`transformer` must be a transformer such as `hkflows.Affine()`; got {value!r}."
         )
+    if type(value).__eq__ is object.__eq__:
+        raise ValueError(
+            "`transformer` must compare by value, or every build of the flow is compiled anew; make "
+            f"{type(value).__name__} a frozen dataclass."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
