@@ -86,9 +86,18 @@ def function(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a function; got {value!r}.")
 
 
+def boolean(name: str, value: Any) -> None:
+    """Raises `ValueError` if `value` is neither true nor false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"`{name}` must be true or false; got {value!r}.")
+
+
 def floating(name: str, value: Any) -> Array:
     """Returns `value` as an array of a floating dtype, or raises `ValueError`."""
-    value = jnp.asarray(value)
+    try:
+        value = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be an array of numbers; got {value!r}.") from error
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(f"`{name}` must be floating; got {value.dtype}.")
     return value

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.bijectors.conversion import as_bijector
 from hkflows.bijectors.result import result_shape
 
 Array = jax.Array
@@ -32,8 +33,11 @@ class FlowDistribution(distrax.Distribution):
 
     def __init__(self, base: Any, bijector: Any):
         super().__init__()
-        base = distrax.as_distribution(base)
-        bijector = distrax.as_bijector(bijector)
+        try:
+            base = distrax.as_distribution(base)
+        except TypeError as error:
+            raise ValueError(f"`base` must be a distribution; got {base!r}.") from error
+        bijector = as_bijector("bijector", bijector)
         if len(base.event_shape) != 1:
             raise ValueError(
                 f"`base` must be a distribution of vectors; got event shape {base.event_shape}."
@@ -107,7 +111,8 @@ class FlowDistribution(distrax.Distribution):
         """Draws base points, `[*sample_shape, *batch_shape, D]`, independent for every context."""
         batch_shape = self.batch_shape
         contexts = batch_shape[: len(batch_shape) - len(self.base.batch_shape)]
-        return self.base.sample(seed=seed, sample_shape=(*sample_shape, *contexts))
+        key = checks.prng_key("seed", seed)
+        return self.base.sample(seed=key, sample_shape=(*sample_shape, *contexts))
 
     def push(self, x: Array) -> tuple[Array, Array]:
         """Returns the draws, `[..., D]`, that base points become, and `log q` (nats), `[...]`."""

@@ -20,9 +20,15 @@ def negative_log_likelihood(q: Any, y: Array, *, weights: Array | None = None) -
             `-weights log q(y)`. Weights that have mean one themselves leave its scale as it is.
 
     Raises:
-        ValueError: if there are more contexts than rows, or not a weight for each row.
+        ValueError: if `y` holds no rows of events, or there are more contexts than rows, or not a
+            weight for each row.
     """
-    rows = jnp.shape(y)[:-1]
+    if isinstance(q, type) or not hasattr(q, "log_prob"):
+        raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
+    y = checks.event("y", y, *q.event_shape)
+    rows = y.shape[:-1]
+    if 0 in rows:
+        raise ValueError(f"`y` must have at least one row; got shape {y.shape}.")
     checks.broadcasts("y", rows, q.batch_shape)
     log_prob = q.log_prob(y)
     if log_prob.shape != rows:
@@ -30,8 +36,11 @@ def negative_log_likelihood(q: Any, y: Array, *, weights: Array | None = None) -
             f"`y` must have a row for each context; got rows of shape {rows} for contexts of shape "
             f"{q.batch_shape}."
         )
-    if weights is not None and jnp.shape(weights) != rows:
+    if weights is None:
+        return -jnp.mean(log_prob)
+    weights = checks.floating("weights", weights)
+    if weights.shape != rows:
         raise ValueError(
-            f"`weights` must have one number for each row, shape {rows}; got {jnp.shape(weights)}."
+            f"`weights` must have one number for each row, shape {rows}; got {weights.shape}."
         )
-    return -jnp.mean(log_prob if weights is None else weights * log_prob)
+    return -jnp.mean(weights * log_prob)

@@ -11,7 +11,7 @@ Array = jax.Array
 
 
 def check_mesh(mesh: Mesh | None, **numbers: int) -> Mesh | None:
-    """Returns a mesh over whose devices XLA spreads what is not told where to be.
+    """Returns the mesh with automatic axes: XLA chooses the shardings that are not given.
 
     Raises:
         ValueError: if it is no mesh, or one of the numbers is not a multiple of its devices'.
@@ -28,7 +28,7 @@ def check_mesh(mesh: Mesh | None, **numbers: int) -> Mesh | None:
             raise ValueError(
                 f"`{name}` must be a multiple of the {mesh.size} devices of `mesh`; got {number}."
             )
-    return Mesh(mesh.devices, mesh.axis_names)  # those of `jax.make_mesh` want to be told of all
+    return Mesh(mesh.devices, mesh.axis_names)  # `jax.make_mesh` gives explicit axes
 
 
 def spread(tree: Any, mesh: Mesh | None) -> Any:

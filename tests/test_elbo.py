@@ -256,6 +256,16 @@ def test_zero_density_is_allowed_and_other_non_finite_ones_show(name):
         assert not np.isfinite(loss)
 
 
+def test_a_renyi_bound_that_is_infinite_is_so_for_both_estimators():
+    """Of order above one, where a draw has zero density."""
+    q, cut = hkf.standard_normal(2), lambda y: jnp.where(y[0] > 0.0, -jnp.sum(y**2), -jnp.inf)
+    for estimator in ("total", "dreg"):
+        loss, _ = hkf.elbo.renyi_bound(
+            q, cut, alpha=2.0, seed=0, num_samples=8, estimator=estimator
+        )
+        assert loss == jnp.inf
+
+
 def test_any_distribution_and_seed():
     q = distrax.Independent(distrax.Normal(jnp.zeros(2), jnp.ones(2)), 1)
     for seed in (0, np.int64(0), jax.random.key(0), jax.random.PRNGKey(0)):

@@ -24,6 +24,20 @@ POSITIVE = hkf.Target.from_log_joint(lambda p: -p["x"], {"x": hkf.supports.posit
 SIMPLEX = hkf.Target.from_log_joint(lambda p: jnp.log(p[0]), hkf.supports.simplex(3))
 NO_FLOW = hk.without_apply_rng(hk.transform(lambda: hkf.standard_normal(2)))
 DATA = jnp.zeros((10, 2))
+STANDARD = hkf.FlowDistribution(hkf.standard_normal(1), hkf.Permutation([0]))
+
+
+class Unequal(hkf.Transformer):
+    """No dataclass: two of a kind are not equal."""
+
+    num_params = 0
+
+    def forward(self, x, params):
+        return x, jnp.zeros_like(x)
+
+    def inverse(self, y, params):
+        return y, jnp.zeros_like(y)
+
 
 BUILDS = {
     "event_size": lambda: hkf.MADE(0, [4]),
@@ -47,7 +61,7 @@ BUILDS = {
     "data   ": lambda: hkf.standardise(np.full((2, 2), np.nan)),
     "data    ": lambda: hkf.ActNorm(2, data=jnp.zeros((5, 3))),
     "data     ": lambda: hkf.ActNorm(2, data=jnp.zeros((0, 2))),
-    "context_network": lambda: hkf.flows.iaf(2, context_network=[4]),
+    "context_network": lambda: hkf.flows.iaf(2, context_network=3),
     "mask": lambda: hkf.Coupling(hkf.MLP([4]), mask=jnp.ones(3)),
     "mask ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.ones(3, dtype=bool)),
     "mask  ": lambda: hkf.Coupling(hkf.MLP([4]), mask=np.zeros(3, dtype=bool)),
@@ -142,6 +156,28 @@ BUILDS = {
     ),
     "conditioner  ": lambda: hkf.Coupling(None, mask=[True, False]),
     "scale": lambda: hkf.LowRankAffine([0.0], [1], [[1.0]]),
+    "context_network ": lambda: hkf.flows.iaf(2, context_network=[0]),
+    "event_size  ": lambda: hkf.flows.realnvp("3"),
+    "activation": lambda: hkf.MADE(2, [4], activation="relu"),
+    "activation ": lambda: hkf.MLP([4], activation=None),
+    "coupling": lambda: hkf.flows.nsf(2, coupling="no"),
+    "seed ": lambda: hkf.Permutation.random(3, True),
+    "bijectors[0] ": lambda: hkf.Chain([None]),
+    "bijectors[0]  ": lambda: hkf.Chain([hkf.MAF]),
+    "base ": lambda: hkf.FlowDistribution(None, hkf.Permutation([0])),
+    "bijector ": lambda: hkf.FlowDistribution(hkf.standard_normal(1), None),
+    "seed  ": lambda: STANDARD.sample(seed=None),
+    "value": lambda: STANDARD.log_prob("a"),
+    "transformer  ": lambda: hkf.IAF(hkf.MADE(2, [4]), Unequal()),
+    "q": lambda: hkf.likelihood.negative_log_likelihood(None, DATA),
+    "y ": lambda: hkf.likelihood.negative_log_likelihood(hkf.standard_normal(3), DATA),
+    "y  ": lambda: hkf.likelihood.negative_log_likelihood(hkf.standard_normal(2), DATA[:0]),
+    "data       ": lambda: hkf.fit_density(hkf.flows.nsf(2), [[1.0, 2.0], [3.0]], key=0),
+    "validation_data": lambda: hkf.fit_density(
+        hkf.flows.nsf(2), DATA, key=0, validation_data=DATA[:0]
+    ),
+    "standardise": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA, key=0, standardise="no"),
+    "log_density     ": lambda: hkf.fit_posterior(hkf.Target(lambda z: 0.0, 1), key=0),
     "scale ": lambda: hkf.LowRankAffine([0.0], [-1.0], [[1.0]]),
     "weights": lambda: hkf.likelihood.negative_log_likelihood(
         hkf.standard_normal(2), DATA, weights=jnp.ones((10, 1))
@@ -249,6 +285,7 @@ OBJECTIVES = {
         ("q", {"q": distrax.Normal}),
         ("log_density", {"log_density": lambda y: y}),
         ("log_density", {"log_density": lambda y: jnp.sum(y).astype(int)}),
+        ("log_density", {"log_density": lambda y: (jnp.sum(y), y)}),
         ("num_samples", {"num_samples": 0}),
         ("chunk_size", {"chunk_size": 0}),
         ("seed", {"seed": 1.5}),

@@ -87,6 +87,16 @@ def test_takes_contexts_of_any_rank_through_a_network_of_its_own(name, event_siz
     np.testing.assert_allclose(batch, alone, rtol=1e-4, atol=1e-4)
 
 
+def test_a_context_network_of_widths_is_a_value(tmp_path):
+    flow, same = (hkf.flows.mean_field(2, context_network=[5, 4]) for _ in range(2))
+    assert flow == same
+    params = flow.init(jax.random.key(0), jnp.ones((3, 2)))
+    assert [params["mlp"][f"w_{index}"].shape for index in range(2)] == [(2, 5), (5, 4)]
+    fit = hkf.DensityFit(flow, params, np.zeros(1), np.empty(0), -1.0, 2, 0, "done", 1.0)
+    fit.save(tmp_path / "fit")
+    assert hkf.load_fit(tmp_path / "fit").flow == flow
+
+
 def test_a_context_network_needs_a_context():
     flow = hkf.flows.mean_field(2, context_network=hkf.MLP)
     with pytest.raises(ValueError, match="`context` must"):

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import hkflows as hkf
 from hkflows.training import chunk, loop
+from hkflows.training.averaging import Averaged, averaging
 
 KEY = jax.random.key(0)
 
@@ -71,6 +72,17 @@ def test_an_optimizer_that_diverges_leaves_the_start():
     np.testing.assert_array_equal(result.report, jnp.zeros(2))
     assert result.losses.size == 10
     assert result.stop_reason == "all 10 steps done; nothing was better than the start"
+
+
+def test_an_optimizer_sees_the_loss():
+    """One that lowers its rate where the loss gets no better; averaging hands the loss on."""
+    plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, rtol=1.0)
+    optimizer = optax.chain(OPTIMIZER, plateau)
+    params, mean = jnp.zeros(2), averaging(optimizer, 10.0)
+    slower, usual = (run(optimizer=o, num_steps=20) for o in (optimizer, OPTIMIZER))
+    assert slower.losses[-1] > 2.0 * usual.losses[-1]
+    state = mean.init(Averaged(params, params))
+    mean.update(Averaged(params, params), state, Averaged(params, params), value=1.0)
 
 
 def test_single_bad_steps_are_skipped_and_counted():

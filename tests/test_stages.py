@@ -13,7 +13,7 @@ from hkflows import training
 from hkflows.training import data as data_module
 from hkflows.training import gaussian as gaussian_module
 from hkflows.training.affine import gaussian
-from hkflows.training.fresh import finite_moments
+from hkflows.training.fresh import elbo_error, finite_moments
 from hkflows.training.loop import Result
 from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
 from hkflows.training.stage_log import StageLog
@@ -57,6 +57,23 @@ def test_parameters_are_not_kept_for_a_lucky_draw():
         assert best < worse
         lucky += noisy.elbo > report.elbo + 1e-4
     assert lucky > 3
+
+
+@pytest.mark.parametrize("num_draws", [100, 500, 1000, 1024])
+def test_equal_weights_have_no_error(num_draws):
+    """Compiled, the share of those that are finite may be rounded to more than one."""
+    weights = jnp.full(num_draws, 0.9189385)
+    error = jax.jit(lambda w: elbo_error(*finite_moments(w)[1:], num_draws))(weights)
+    assert 0.0 <= error < 1e-4
+
+
+def test_a_perfect_flow_is_scored_and_kept():
+    """The start is the posterior; a step of training makes it worse."""
+    target, flow = normal(np.zeros(1), np.eye(1)), hkf.flows.mean_field(1)
+    result = training.fit_flow(target, flow, key=0, num_steps=1, progress=False)
+    assert np.isfinite(result.scores).all()
+    assert result.score == result.scores[0] < 1e-4
+    assert result.stop_reason.endswith("nothing was better than the start")
 
 
 def test_a_flow_that_never_left_its_start_is_not_kept():

@@ -66,19 +66,22 @@ def test_programs_that_their_text_does_not_tell_apart_differ():
     assert once != program(5.0)
 
 
-@pytest.mark.parametrize("kept", [float, jnp.asarray])  # in the rule's text, or apart from it
-def test_programs_differ_by_what_their_own_derivative_rules_close_over(kept):
+def with_slope(function, slope):
+    """A function whose derivative is said to be another's value."""
+    function = jax.custom_jvp(function)
+    function.defjvp(lambda primals, tangents: (function(*primals), slope(*primals) * tangents[0]))
+    return function
+
+
+@pytest.mark.parametrize("order", [1, 2])  # of the derivative that is different
+@pytest.mark.parametrize("kept", [float, jnp.asarray])  # in the text of its rule, or apart from it
+def test_programs_differ_by_what_their_own_derivative_rules_close_over(kept, order):
     def program(factor):
         factor = kept(factor)
-
-        @jax.custom_jvp
-        def sine(z):
-            return jnp.sin(z)
-
-        @sine.defjvp
-        def _rule(primals, tangents):
-            return jnp.sin(primals[0]), factor * jnp.cos(primals[0]) * tangents[0]
-
+        slope = lambda z: factor * jnp.cos(z)  # noqa: E731
+        sine = with_slope(jnp.sin, slope)
+        if order == 2:
+            sine = with_slope(jnp.sin, with_slope(jnp.cos, lambda z: -factor * jnp.sin(z)))
         return hk.transform(lambda: trace(lambda z: sine(z), 2, None).program).apply({}, None)
 
     assert program(1.0) == program(1.0)

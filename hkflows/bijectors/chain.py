@@ -7,6 +7,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from hkflows.bijectors.conversion import as_bijector
 from hkflows.bijectors.result import result_shape
 from hkflows.bijectors.score import forward_and_score
 
@@ -83,7 +84,7 @@ class Chain(distrax.Bijector):
 
 def _on_vectors(index: int, bijector: Any) -> distrax.Bijector:
     """Returns a bijector-like as a distrax bijector on vectors."""
-    bijector = distrax.as_bijector(bijector)
+    bijector = as_bijector(f"bijectors[{index}]", bijector)
     ndims = (bijector.event_ndims_in, bijector.event_ndims_out)
     if ndims == (0, 0):
         return distrax.Block(bijector, 1)

@@ -38,7 +38,7 @@ class Permutation(distrax.Bijector):
     def random(cls, event_size: int, seed: int) -> "Permutation":
         """Returns a random permutation, the same for the same integer `seed`."""
         event_size = checks.positive_int("event_size", event_size)
-        if not hasattr(seed, "__index__") or int(seed) < 0:
+        if isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0:
             raise ValueError(f"`seed` must be an integer of at least zero; got {seed!r}.")
         return cls(np.random.default_rng(seed).permutation(event_size))
 

@@ -37,6 +37,7 @@ class MLP(hk.Module):
     ):
         super().__init__(name=name)
         self.hidden_sizes = checks.positive_ints("hidden_sizes", hidden_sizes)
+        checks.function("activation", activation)
         self.activation = activation
         self.matmul_dtype = checks.matmul_dtype(matmul_dtype)
 

@@ -60,6 +60,7 @@ class MADE(hk.Module):
         if not isinstance(order, str):
             order = checks.concrete("order", order)
         self.order = degrees.resolve_order(event_size, order)
+        checks.function("activation", activation)
         self.activation = activation
         self.residual = residual
         self.matmul_dtype = checks.matmul_dtype(matmul_dtype)

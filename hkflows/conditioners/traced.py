@@ -21,8 +21,8 @@ class Program:
     The comparison is what lets two builds of a flow share one compilation: a Haiku callable may be
     a fresh lambda at every build, its trace is the same text, and the arrays that compiled
     functions in it close over are the same numbers. A custom forward-mode rule shows in the text of
-    the derivative only, which is then compared too. Where these do not tell all, as with callbacks
-    and custom reverse-mode rules, a program equals itself alone.
+    the derivative only; first and second derivatives are then compared too. Where these do not tell
+    all, as with callbacks and custom reverse-mode rules, a program equals itself alone.
     """
 
     def __init__(self, closed: jax.extend.core.ClosedJaxpr):
@@ -30,10 +30,10 @@ class Program:
         self._text = str(closed.jaxpr)
         self._numbers = tuple(_inner_numbers(closed.jaxpr))
         self._tells_all = not any(word in self._text for word in ("callback", "custom_vjp"))
-        if self._tells_all and "custom_jvp" in self._text:
-            derivative = _derivative(closed)
-            self._text += str(derivative.jaxpr)
-            self._numbers += tuple(_closed_over(derivative))
+        if self._tells_all:
+            for derivative in _derivatives(closed):
+                self._text += str(derivative.jaxpr)
+                self._numbers += tuple(_closed_over(derivative))
         self.in_dtype = closed.in_avals[-1].dtype
         self.out_shape = closed.out_avals[0].shape
 
@@ -54,6 +54,17 @@ class Program:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Program":
         """Returns the program itself, which nothing can change."""
         return self
+
+
+def _derivatives(
+    closed: jax.extend.core.ClosedJaxpr,
+) -> Iterator[jax.extend.core.ClosedJaxpr]:
+    """Yields the first and the second derivative, where there are rules to be seen in them."""
+    for _ in range(2):
+        if "custom_jvp" not in str(closed.jaxpr):
+            return
+        closed = _derivative(closed)
+        yield closed
 
 
 def _derivative(closed: jax.extend.core.ClosedJaxpr) -> jax.extend.core.ClosedJaxpr:

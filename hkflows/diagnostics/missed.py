@@ -22,12 +22,12 @@ Density = Callable[[Array], Array]
 Units = tuple[Array, Array]  # a mean, [D], and a triangular factor, [D, D]
 
 WIDER = (1.5, 2.0, 3.0)  # factors for all dimensions of the base at once
-WIDER_ALONE = 4.0  # and for one at a time, of so many at most:
-MAX_ALONE = 32
+WIDER_ALONE = 4.0  # the factor for one dimension at a time
+MAX_ALONE = 32  # dimensions that get their turn
 NUM_WIDE_DRAWS = 4096
 
 NUM_STARTS = 16  # of climbs, of each kind
-NUM_ASTRAY = 32  # and of those that have been chosen from so many:
+NUM_ASTRAY = 32  # starts chosen from `NUM_CANDIDATES`
 NUM_CANDIDATES = 4096
 CLIMB_STEPS = 300
 # Standard deviations a step, which fall to the last: a climb can cross hundreds of them, but one

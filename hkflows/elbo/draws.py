@@ -97,10 +97,12 @@ def split_log_weight(q: Any, log_density: LogDensity, origins: Array) -> tuple[A
 def log_weight(log_density: LogDensity, y: Array, log_q: Array) -> Array:
     """Returns `log p(y) - log q(y)`, `[S, *batch_shape]`, or raises `ValueError`."""
     log_p = jax.vmap(log_density)(y)
-    if jnp.shape(log_p) != log_q.shape:
+    if not isinstance(log_p, jax.Array):
+        raise ValueError(f"`log_density` must return one array; got {type(log_p).__name__}.")
+    if log_p.shape != log_q.shape:
         raise ValueError(
             f"`log_density` must map draws of shape {y.shape[1:]} to shape {log_q.shape[1:]}; "
-            f"it returned {jnp.shape(log_p)[1:]}."
+            f"it returned {log_p.shape[1:]}."
         )
     if not jnp.issubdtype(log_p.dtype, jnp.floating):
         raise ValueError(f"`log_density` must return real floating numbers; got {log_p.dtype}.")

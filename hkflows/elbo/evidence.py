@@ -28,8 +28,9 @@ def negative_elbo(
     Args:
         q: a distribution with reparameterized draws, any of distrax's.
         log_density: maps `q.batch_shape + q.event_shape` to `q.batch_shape`: log p up to a
-            constant. It is mapped over the draws by `jax.vmap`, so it must be pure: inside
-            `hk.transform`, a decoder that it calls belongs in an `hk.multi_transform` or `hk.lift`.
+            constant. It is mapped over the draws by `jax.vmap`. A Haiku module that it calls, such
+            as a decoder in the same `hk.transform`, must have its parameters by then: call it once
+            at any point before.
         seed: a PRNG key, typed or not, or an integer.
         num_samples: S, the number of draws for each element of the batch.
         estimator: "total" differentiates through the draws and through `log q`; "path" leaves out

@@ -18,7 +18,7 @@ class Minibatch:
 
     Attributes:
         log_prior: maps the parameters to a scalar (nats).
-        log_likelihood: maps the parameters and a batch to numbers for every datum, or their sum.
+        log_likelihood: maps the parameters and a batch to `[B]`, or to their sum, a scalar (nats).
         num_data: N, the number of data in all.
     """
 

@@ -74,7 +74,9 @@ def renyi_bound(
         log_weights, moves = over_draws(split_log_weight, q, log_density, **settings)
         v = jax.lax.stop_gradient(jax.nn.softmax((1.0 - alpha) * log_weights, axis=0))
         through_draws = jnp.sum((alpha * v + (1.0 - alpha) * v**2) * moves, axis=0)
-    bound = _log_power_mean(log_weights, 1.0 - alpha) + through_draws
+    bound = _log_power_mean(log_weights, 1.0 - alpha)
+    # What goes through the draws has the value zero; of a bound that is infinite, not even that.
+    bound = bound + jnp.where(jnp.isfinite(bound), through_draws, 0.0)
     return -jnp.mean(bound), {"log_weights": log_weights}
 
 

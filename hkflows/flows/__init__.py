@@ -5,11 +5,10 @@ Every flow starts as the standard normal distribution, and ends in a trainable l
 per dimension, so that it reaches posteriors and data of any unit of measurement. Two that were made
 by equal arguments are equal.
 
-All take a `context_network`, a Haiku callable `[..., C] -> [..., H]` such as
-
-    lambda context: hkflows.MLP([64, 32])(context)
-
-whose result all layers share in place of the context. Without one they see the context itself.
+All take a `context_network`, whose result all layers share in place of the context: the hidden
+widths of an `MLP`, such as `(64, 32)`, or a Haiku callable `[..., C] -> [..., H]`. A callable is
+told by its identity: with one, flows are equal only if it is the same, and `load_fit` needs the
+flow again.
 """
 
 from hkflows.flows.autoregressive import iaf, maf

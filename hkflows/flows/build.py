@@ -10,12 +10,13 @@ import jax
 from hkflows import checks
 from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain, Elementwise, Repeated
+from hkflows.conditioners import MLP
 from hkflows.distributions import FlowDistribution
 from hkflows.transformers.affine import END
 
 Array = jax.Array
 Activation = Callable[[Array], Array]
-ContextNetwork = Callable[[Array], Array]
+ContextNetwork = Callable[[Array], Array] | Sequence[int]
 Layer = Callable[[Array | None], distrax.Bijector]  # builds one from the context
 
 DEEP = 8  # layers, from which on a scan over them is as quick as running them one by one
@@ -67,6 +68,9 @@ def transformed(
     context_network: ContextNetwork | None,
 ) -> hk.Transformed:
     """Returns a flow from a standard normal base, to be built with or without a context."""
+    if isinstance(context_network, Sequence):
+        hidden_sizes = checks.positive_ints("context_network", context_network)
+        context_network = lambda context: MLP(hidden_sizes)(context)  # noqa: E731
     if context_network is not None:
         checks.function("context_network", context_network)
 

@@ -81,8 +81,8 @@ def couplings(
     context_network: ContextNetwork | None,
 ) -> hk.Transformed:
     """Returns couplings of alternating halves, the dimensions shuffled before every other one."""
+    event_size = checks.positive_int("event_size", event_size)
     checks.positive_int("num_layers", num_layers)
-
     first_half = np.arange(event_size) < event_size // 2
 
     def layer(seed: int | None, mask: np.ndarray, context: Array | None) -> distrax.Bijector:

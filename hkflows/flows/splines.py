@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 from jax.typing import DTypeLike
 
+from hkflows import checks
 from hkflows.bijectors import MAF
 from hkflows.conditioners import MADE, MLP
 from hkflows.flows.autoregressive import autoregressive
@@ -44,6 +45,7 @@ def nsf(
         context_network: see `hkflows.flows`.
     """
     transformer = RationalQuadratic(num_bins=num_bins, bound=bound)
+    checks.boolean("coupling", coupling)
     if coupling:
         features = functools.partial(
             MLP, hidden_sizes, activation=activation, matmul_dtype=matmul_dtype

@@ -27,6 +27,6 @@ def location_and_spread(rows: Rows, weights: Rows | None = None) -> tuple[Any, A
 
 
 def location_and_scale(rows: Rows, weights: Rows | None = None) -> tuple[Any, Any]:
-    """Returns the same with one for the standard deviation of a column that does not vary."""
+    """Returns `location_and_spread` with a spread of one for columns that do not vary."""
     mean, spread = location_and_spread(rows, weights)
     return mean, rows.__array_namespace__().where(spread > 0.0, spread, 1.0)

@@ -72,7 +72,7 @@ def as_support(name: str, value: Any) -> Support:
     except TypeError as error:
         raise ValueError(
             f"`{name}` must be a bijector, a distribution or a support such as "
-            f"`hkflows.supports.real()`, called; got {value!r}."
+            f"`hkflows.supports.real()` (with parentheses); got {value!r}."
         ) from error
     if bijector.event_ndims_in != 0:
         raise ValueError(f"`{name}` is a bijector on arrays, whose size is not known; {_WAY_OUT}")

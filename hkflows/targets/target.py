@@ -72,7 +72,7 @@ class Target:
 
     @property
     def num_data(self) -> int | None:
-        """N, if the log density is that of `hkflows.elbo.minibatch`, which is told it."""
+        """N, if `hkflows.elbo.minibatch` made the log density; otherwise `None`."""
         density = self.log_density
         if isinstance(density, LogJoint):
             density = density.log_joint

@@ -35,10 +35,12 @@ def averaging(
     def init(params: Averaged) -> Any:
         return optimizer.init(params.now)
 
-    def update(gradient: Averaged, state: Any, params: Any) -> tuple[Averaged, Any]:
-        updates, state = optimizer.update(gradient.now, state, params.now)
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def update(gradient: Averaged, state: Any, params: Any, **extra: Any) -> tuple[Averaged, Any]:
+        updates, state = optimizer.update(gradient.now, state, params.now, **extra)
         now = optax.apply_updates(params.now, updates)
         pull = jax.tree.map(lambda mean, new: (new - mean) / num_steps, params.mean, now)
         return Averaged(updates, pull), state
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)

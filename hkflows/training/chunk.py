@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -33,8 +32,15 @@ class Objective(Protocol):
         """Returns the scalar by which parameters are kept, lower is better, and a report.
 
         It is asked at the start and after every chunk, and told the mean of the chunk's finite
-        losses; infinite if they are the fewer, or if there are none.
+        losses, infinite unless at least half of the losses are finite.
         """
+
+
+class Skipped(NamedTuple):
+    """Steps whose loss or gradient was not finite; they changed nothing."""
+
+    streak: Array  # how many of them in a row, up to the last step
+    total: Array
 
 
 class State(NamedTuple):
@@ -44,6 +50,7 @@ class State(NamedTuple):
     opt_state: Any
     key: Array
     step: Array
+    skipped: Skipped
     best: Params
     best_score: Array
 
@@ -56,17 +63,17 @@ class Visit(NamedTuple):
     score: Array
     best_score: Array
     report: Any
-    streak: Array  # of steps at the end whose gradient was not finite
-    num_skipped: Array  # of all such steps so far
+    skipped: Skipped
 
 
 @functools.partial(jax.jit, static_argnames="optimizer")
 def first(optimizer: optax.GradientTransformation, params: Params, key: Array) -> State:
     """Returns where a run starts, in buffers of its own: the first chunk takes them."""
     params, best = (jax.tree.map(lambda p: jnp.array(p, p.dtype), params) for _ in range(2))
-    opt_state = _skipping(optimizer).init(params)
+    step, streak, total = (jnp.zeros((), int) for _ in range(3))
     infinity = jnp.full((), jnp.inf, float)
-    return State(params, opt_state, jnp.copy(key), jnp.zeros((), int), best, infinity)
+    skipped = Skipped(streak, total)
+    return State(params, optimizer.init(params), jnp.copy(key), step, skipped, best, infinity)
 
 
 def _chunk(
@@ -81,26 +88,35 @@ def _chunk(
 ) -> tuple[State, Visit]:
     """Does `steps` of `chunk_steps` steps: a shorter chunk needs no program of its own.
 
-    One of no steps scores the parameters as they are.
+    A chunk of no steps only scores the parameters.
 
     Each step takes a row of `rows`; if there are none, of what the objective has for it.
     """
-    optimizer = _skipping(optimizer)
+    optimizer = optax.with_extra_args_support(optimizer)  # some look at the value of the loss
     key, inputs_key = jax.random.split(state.key)
     if rows is None:
         rows = objective.inputs(fixed, inputs_key, state.step + jnp.arange(chunk_steps))
 
-    def step(index: Array, carry: tuple[Params, Any, Array]) -> tuple[Params, Any, Array]:
-        params, opt_state, losses = carry
+    def step(index: Array, carry: tuple[Params, Any, Skipped, Array]) -> tuple:
+        params, opt_state, skipped, losses = carry
         row = jax.tree.map(lambda row: row[index], rows)
         loss, gradient = jax.value_and_grad(objective.loss)(params, fixed, row)
-        # A gradient can be finite where the loss is not; that step must not count as a good one.
-        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(loss), g, jnp.nan), gradient)
-        updates, opt_state = optimizer.update(gradient, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, losses.at[index].set(loss)
 
-    carry = (state.params, state.opt_state, jnp.full(chunk_steps, jnp.nan))
-    params, opt_state, losses = jax.lax.fori_loop(0, steps, step, carry)
+        def update(params: Params, opt_state: Any) -> tuple[Params, Any]:
+            updates, opt_state = optimizer.update(gradient, opt_state, params, value=loss)
+            return optax.apply_updates(params, updates), opt_state
+
+        # The norm is not finite if an entry is not: one number to ask for, where
+        # `optax.apply_if_finite` compiles a test and a choice for every array.
+        usable = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
+        params, opt_state = jax.lax.cond(
+            usable, update, lambda *unchanged: unchanged, params, opt_state
+        )
+        skipped = Skipped(jnp.where(usable, 0, skipped.streak + 1), skipped.total + ~usable)
+        return params, opt_state, skipped, losses.at[index].set(loss)
+
+    carry = (state.params, state.opt_state, state.skipped, jnp.full(chunk_steps, jnp.nan))
+    params, opt_state, skipped, losses = jax.lax.fori_loop(0, steps, step, carry)
     finite = jnp.isfinite(losses)
     count = jnp.sum(finite)
     mean = jnp.sum(losses, where=finite) / jnp.maximum(count, 1)
@@ -113,9 +129,8 @@ def _chunk(
         (params, score),
         (state.best, state.best_score),
     )
-    state = State(params, opt_state, key, state.step + steps, best, best_score)
-    skipped = opt_state.notfinite_count, opt_state.total_notfinite
-    return gathered((state, Visit(losses, loss, score, best_score, report, *skipped)), mesh)
+    state = State(params, opt_state, key, state.step + steps, skipped, best, best_score)
+    return gathered((state, Visit(losses, loss, score, best_score, report, skipped)), mesh)
 
 
 _SETTINGS: dict[str, Any] = {
@@ -124,11 +139,3 @@ _SETTINGS: dict[str, Any] = {
 }
 chunk = jax.jit(_chunk, **_SETTINGS)
 light_chunk = quick_jit(_chunk, options=LIGHT, **_SETTINGS)  # less time to compile, more a step
-
-
-def _skipping(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns the optimizer that skips steps with a non-finite gradient.
-
-    Even after many in a row, which is for the host to notice.
-    """
-    return optax.apply_if_finite(optimizer, max_consecutive_errors=np.iinfo(np.int32).max)

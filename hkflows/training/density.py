@@ -34,9 +34,9 @@ Array = jax.Array
 
 LEARNING_RATE = 2e-3
 LEAST_BATCH, MOST_BATCH = 32, 256  # rows; between them an eighth of all, as a power of two
-LEAST_STEPS, MOST_STEPS = 2000, 10_000  # between them so many epochs:
+LEAST_STEPS, MOST_STEPS = 2000, 10_000  # between them `NUM_EPOCHS` epochs
 NUM_EPOCHS = 100
-NUM_EPOCHS_UNSEEN = 10  # if no rows are held out to tell when it is enough
+NUM_EPOCHS_UNSEEN = 10  # when no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
 TRAINED_FOR_EACH = 8  # rows, for each row that is looked at
@@ -68,8 +68,8 @@ def fit_density(
     The flow is trained in units in which the training rows have mean zero, variances of one and no
     correlations, and is followed by the map to the units of the data, which is not trained. What is
     kept is an average of the parameters over about 100 steps, with the best likelihood of held-out
-    rows; the fit stops when that no longer gets better. The average starts at the flow's initial
-    parameters, and so do fits to few rows stay near the Gaussian of their mean and covariance.
+    rows; the fit stops when that no longer gets better. Because the average starts at the flow's
+    initial parameters, fits to few rows stay close to the Gaussian of their mean and covariance.
 
     Data may be larger than memory. Of a memory-mapped array (`numpy.memmap`, as
     `numpy.load(path, mmap_mode="r")` gives) each batch is drawn at random. An iterator gives rows
@@ -123,6 +123,7 @@ def fit_density(
     check_flow(flow)
     if callback is not None:
         checks.function("callback", callback)
+    checks.boolean("standardise", standardise)
     folder = checkpoint_folder(checkpoint_dir, resume)
     key = checks.prng_key("key", key)
     init_key, train_key, split_key = jax.random.split(key, 3)

@@ -81,7 +81,7 @@ class DensityFit:
             context: `[..., C]`, or `None` if the fit has none.
 
         Raises:
-            ValueError: if it has another size, is missing, or is one too many.
+            ValueError: if it has another size, is missing, or is given to a fit without one.
         """
         context, C = checks.context(context), self.context_size
         if context is None and C is None:
@@ -109,8 +109,9 @@ class DensityFit:
         q = self.condition(context)
         if q.batch_shape:
             raise ValueError(
-                f"`context` must be one vector; got contexts of shape {q.batch_shape}. For draws "
-                "given many see `fit.condition(context)`."
+                f"`context` must be one vector, [{self.context_size}]; got shape "
+                f"{(*q.batch_shape, self.context_size)}. For draws given many see "
+                "`fit.condition(context)`."
             )
         checks.positive_int("n", n)
         return stream_draws(functools.partial(_draw, q), checks.prng_key("key", key), n)
@@ -125,7 +126,7 @@ class DensityFit:
             context: `[N, C]`, for a conditional fit.
 
         Raises:
-            ValueError: if an argument has another shape, is missing or one too many.
+            ValueError: if an argument has another shape, is missing, or is not wanted.
         """
         rows = rows_of(data, context)
         if rows.context is None:

@@ -58,12 +58,12 @@ def fit_flow(
 ) -> Result:
     """Fits a flow to a posterior by maximising the ELBO.
 
-    The steps run on the device, the host is asked every 250. Of the parameters at these times and
-    at the start, those with the best ELBO from fresh draws, less two standard errors, are kept:
-    what is further from the posterior has the noisier ELBO, and would now and then win by luck. By
-    default there are up to three rounds, of 1,500, 3,000 and 6,000 steps, each with a warm-up and a
-    cosine schedule to zero. The fit ends after a round if the log weights of fresh draws vary by
-    less than 0.04 nats, or if the round gained no more than the ELBO's noise or 0.01 nats.
+    Steps run on the device, 250 between two returns to the host. Of the parameters at these points
+    and at the start, the fit keeps those with the best ELBO from fresh draws less two standard
+    errors: the further from the posterior, the noisier the ELBO, and noise would win now and then.
+    By default there are up to three rounds, of 1,500, 3,000 and 6,000 steps, each with a warm-up
+    and a cosine schedule to zero. The fit ends after a round if the log weights of fresh draws vary
+    by less than 0.04 nats, or if the round gained no more than the ELBO's noise or 0.01 nats.
 
     Args:
         target: the posterior.

@@ -39,7 +39,8 @@ def elbo_error(spread: Any, share: Any, num_draws: int) -> Any:
         share: how many of the draws they are, Q; it is estimated too.
         num_draws: S.
     """
-    return ((spread**2 + 1.0 - share) / (share * num_draws)) ** 0.5
+    missing = abs(1.0 - share)  # compiled, a share of one may come out a rounding above it
+    return ((spread**2 + missing) / (share * num_draws)) ** 0.5
 
 
 def finite_moments(log_weights: Any) -> tuple[Any, Any, Any]:

@@ -25,11 +25,11 @@ from hkflows.training.signals import has_come, held_back
 from hkflows.training.snapshot import Callback, Snapshot
 
 Array = jax.Array
-# Maps the number of steps done, the scores so far, from that of the start on, and the report that
-# came with the best of them to why to stop, or `None`.
+# (steps done, scores so far, report of the best of them) -> the reason to stop, or `None`.
+# The first score is that of the start.
 StopRule = Callable[[int, np.ndarray, Any], str | None]
-# Maps the number of steps done and that wanted to the input of as many steps, or of fewer if there
-# are no more, in arrays on the host.
+# (steps done, steps wanted) -> the input of as many steps, or of fewer if there are no more, in
+# arrays on the host.
 Feed = Callable[[int, int], Any]
 
 # So many non-finite steps in a row, at the end of a chunk, end a fit; each of them leaves the
@@ -174,7 +174,7 @@ def minimise(
             bar.set_postfix(
                 loss=f"{visit.loss:.4g}",
                 best=f"{visit.best_score:.4g}",
-                skipped=int(visit.num_skipped),
+                skipped=int(visit.skipped.total),
                 refresh=False,
             )
             bar.update(done - bar.n)
@@ -197,7 +197,7 @@ def minimise(
         scores=scores,
         score=float(scores[best]),
         report=visits[best].report if np.isfinite(scores[best]) else None,
-        num_skipped=int(visits[-1].num_skipped),
+        num_skipped=int(visits[-1].skipped.total),
         stop_reason=stop_reason,
     )
 
@@ -209,8 +209,8 @@ def _why_stop(
     if not visits:
         return None
     last = visits[-1]
-    if last.streak >= MAX_NONFINITE_STEPS:
-        return f"the loss or its gradient was not finite in {last.streak} steps in a row"
+    if last.skipped.streak >= MAX_NONFINITE_STEPS:
+        return f"the loss or its gradient was not finite in {last.skipped.streak} steps in a row"
     scores = _scores(visits)
     if stop is not None and (reason := stop(done, scores, visits[np.argmin(scores)].report)):
         return reason
@@ -234,6 +234,6 @@ def _snapshot(done: int, visit: Visit, params: Params) -> Snapshot:
         loss=float(visit.loss),
         score=float(visit.score),
         best_score=float(visit.best_score),
-        num_skipped=int(visit.num_skipped),
+        num_skipped=int(visit.skipped.total),
         params=jax.tree.map(jnp.copy, params),  # the next chunk takes the buffers of these
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import optax
 
-WARM_UP = 15  # of so many steps one is for the rate to grow in
+WARM_UP = 15  # the rate grows for a fifteenth of a round
 
 
 @functools.cache

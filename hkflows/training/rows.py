@@ -78,7 +78,10 @@ def _floating(name: str, value: Any, ndim: int, expected: str) -> np.ndarray:
     """Returns an array of a floating dtype on the host, or raises `ValueError`."""
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"`{name}` must have no masked entries: leave out their rows; got a mask.")
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    try:
+        array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    except ValueError as error:  # such as rows of different lengths
+        raise ValueError(f"`{name}` must be an array of numbers; {error}.") from error
     if array.dtype == object:
         raise ValueError(f"`{name}` must be an array of numbers; got {type(value).__name__}.")
     if not jnp.issubdtype(array.dtype, jnp.floating):

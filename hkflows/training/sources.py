@@ -32,6 +32,11 @@ def validation_rows(value: Any, sample: Rows) -> Rows:
     """Returns rows to validate with, or raises `ValueError` if they are not like a sample."""
     rows = rows_of(*_as_tuple(value))
     check_alike("validation_data", [sample, rows])
+    if not len(rows.data):
+        raise ValueError(
+            "`validation_data` must have rows; got none. To hold out none leave it out, and set "
+            "`validation_fraction` to zero."
+        )
     return check_values(take(rows, slice(None)))
 
 

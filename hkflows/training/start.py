@@ -158,7 +158,7 @@ def _lbfgs_path(log_density: Density, event_size: int) -> Array:
     optimizer = optax.lbfgs(memory_size=LBFGS_MEMORY)
 
     def loss(u: Array) -> Array:
-        return -log_density(u)
+        return jnp.negative(log_density(u))  # an array, also where the density is a Python number
 
     value_and_grad = optax.value_and_grad_from_state(loss)
 

@@ -48,10 +48,15 @@ def initial_params(
     """
     params, event, batch = _params_and_shapes(flow, key, *context)
     batch_shape = tuple(array.shape[0] for array in context)
-    if (event.shape, batch.shape) != (event_shape, batch_shape):
+    if event.shape != event_shape:
         raise ValueError(
-            f"`flow` must have event shape {event_shape}, as what it is fitted to, and batch shape "
-            f"{batch_shape}, as its context; got {event.shape} and {batch.shape}."
+            f"`flow` must have event shape {event_shape}, as what it is fitted to; "
+            f"got {event.shape}."
+        )
+    if batch.shape != batch_shape:
+        raise ValueError(
+            f"`flow` must have the batch shape of its context, here {batch_shape}; "
+            f"got {batch.shape}."
         )
     return params
 

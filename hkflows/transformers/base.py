@@ -55,8 +55,8 @@ def check_transformer(value: Any) -> None:
         )
     if type(value).__eq__ is object.__eq__:
         raise ValueError(
-            "`transformer` must compare by value, or every build of the flow is compiled anew; make "
-            f"{type(value).__name__} a frozen dataclass."
+            "`transformer` must compare by value, or each build of the flow is compiled anew; "
+            f"make {type(value).__name__} a frozen dataclass."
         )
 
 

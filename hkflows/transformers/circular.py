@@ -15,10 +15,10 @@ Array = jax.Array
 class CircularRationalQuadratic(Transformer):
     """A smooth increasing map of the circle onto itself: a periodic spline, then a turn.
 
-    Angles are in radians; those that come are taken modulo a whole turn, those that go lie in
-    `[-pi, pi)`. So the base lives on the circle too, most simply uniform on `(-pi, pi)`: two points
-    of a wider base would land on one angle. A conditioner should see an angle as its cosine and
-    sine, or the density jumps where the circle is cut.
+    Angles are in radians. Inputs are reduced modulo `2 pi`; outputs lie in `[-pi, pi)`. So the base
+    lives on the circle too, most simply uniform on `(-pi, pi)`: two points of a wider base would
+    land on one angle. A conditioner should see an angle as its cosine and sine, or the density
+    jumps where the circle is cut.
 
     The parameters are the unconstrained widths (K) and heights (K) of the bins, the slopes (K) at
     the knots, of which the two ends share one, and the turn.
