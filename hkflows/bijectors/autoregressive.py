@@ -42,12 +42,18 @@ class Conditioner(Protocol):
 class _Autoregressive(distrax.Bijector):
     """A triangular map `g`, `v_i = tau(u_i; h_i(u_<i))`, and its sequential inverse."""
 
-    def __init__(self, conditioner: Conditioner, transformer: Transformer, context: Array | None):
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        transformer: Transformer = Affine(),  # noqa: B008
+        *,
+        context: Array | None = None,
+    ):
         super().__init__(event_ndims_in=1)
         check_transformer(transformer)
         if isinstance(conditioner, type) or not callable(getattr(conditioner, "network", None)):
             raise ValueError(
-                "`conditioner` must be a `MADE`, or one's own autoregressive network wrapped in "
+                "`conditioner` must be a `MADE`, or an autoregressive network of your own in an "
                 f"`Autoregressive`; got {conditioner!r}."
             )
         self._network = conditioner.network(transformer.num_params, context)
@@ -96,15 +102,6 @@ class IAF(_Autoregressive):
         inference with inverse autoregressive flow", section 4, arXiv:1606.04934.
     """
 
-    def __init__(
-        self,
-        conditioner: Conditioner,
-        transformer: Transformer = Affine(),  # noqa: B008
-        *,
-        context: Array | None = None,
-    ):
-        super().__init__(conditioner, transformer, context)
-
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
         return autoregressive.parallel(self._transformer, *self._prepare("x", x))
@@ -140,15 +137,6 @@ class MAF(_Autoregressive):
         Papamakarios, Pavlakou & Murray (2017), "Masked autoregressive flow for density
         estimation", section 3, arXiv:1705.07057.
     """
-
-    def __init__(
-        self,
-        conditioner: Conditioner,
-        transformer: Transformer = Affine(),  # noqa: B008
-        *,
-        context: Array | None = None,
-    ):
-        super().__init__(conditioner, transformer, context)
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""

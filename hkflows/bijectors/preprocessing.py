@@ -6,15 +6,12 @@ outside of the transform.
 """
 
 import distrax
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from hkflows import checks
 from hkflows.kernels.moments import location_and_scale
-
-Array = jax.Array
 
 
 def standardise(data: ArrayLike) -> distrax.Bijector:

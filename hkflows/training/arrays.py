@@ -7,8 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array = jax.Array
-
 
 def raw(tree: Any) -> Any:
     """Returns a pytree with the data of random keys in their place."""

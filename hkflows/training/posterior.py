@@ -190,7 +190,7 @@ def fit_posterior(
         best, stages = remembered(folder and folder / "gaussian", first_stages)
         log.stages = list(stages)
         fitted, result = (unmoved(best), {}), None
-        spread = [np.inf, *(stage.spread for stage in stages if stage.kept)][-1]
+        spread = next((stage.spread for stage in reversed(stages) if stage.kept), np.inf)
         if num_steps is None and annealing is None and spread < CONVERGED:
             log.skip("flow", f"not needed: the Gaussian's log weights vary by {spread:.2g} nats")
         elif has_come(signal.SIGINT):

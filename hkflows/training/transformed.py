@@ -14,8 +14,8 @@ from hkflows.distributions import FlowDistribution
 Array = jax.Array
 
 
-def check_flow(flow: hk.Transformed) -> hk.Transformed:
-    """Returns the flow if it is one, or raises `ValueError`."""
+def check_flow(flow: hk.Transformed) -> None:
+    """Raises `ValueError` unless it is a flow."""
     if isinstance(flow, hk.TransformedWithState | hk.MultiTransformedWithState):
         raise ValueError("`flow` must have no Haiku state: `hk.transform`; got one with state.")
     if not callable(getattr(flow, "init", None)) or not callable(getattr(flow, "apply", None)):
@@ -28,7 +28,6 @@ def check_flow(flow: hk.Transformed) -> hk.Transformed:
             "`flow` must build its distribution without a random key: wrap it in "
             "`hk.without_apply_rng`."
         )
-    return flow
 
 
 def initial_params(

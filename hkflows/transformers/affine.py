@@ -75,7 +75,7 @@ class Affine(Transformer):
     def params_of(self, shift: Array, log_scale: Array) -> Array:
         """Returns the parameters `(a, r)`, `[..., 2]`, of the map with a shift and a log-scale.
 
-        A log-scale out of bounds is taken for the last one within.
+        A log-scale beyond 0.999 of the bound is taken for that.
 
         Args:
             shift: `[...]`, a.
