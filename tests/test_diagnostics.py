@@ -11,6 +11,7 @@ from scipy import stats
 
 import hkflows as hkf
 from hkflows import diagnostics
+from hkflows.diagnostics.parameters import compare
 from hkflows.diagnostics.verdict import judge
 from hkflows.training import affine
 
@@ -268,12 +269,54 @@ def test_far_modes_are_weighed():
     assert none == -np.inf
 
 
+def test_a_variance_that_need_not_exist_says_nothing():
+    """Of Cauchy draws one makes up most of it; those of a normal share it evenly."""
+    rng = np.random.default_rng(0)
+    draws = {"cauchy": rng.standard_cauchy(5000), "normal": rng.normal(size=5000)}
+    weights = rng.uniform(0.9, 1.1, 5000)
+    found = compare(("cauchy", "normal"), draws, weights / weights.sum())
+    assert np.isinf(found.stretch_error[0])
+    assert found.stretch_error[1] < 0.02
+
+
 def test_rounding_is_that_of_float32():
     """A constant of 1e6 leaves a sixteenth of a nat: uniform rounding by that much."""
     draws = jax.random.normal(jax.random.key(0), (64, 3))
     coarse = diagnostics.rounding_error(lambda z: 1e6 - 0.5 * jnp.sum(z**2), draws)
     np.testing.assert_allclose(coarse, 0.0625 / 12**0.5, rtol=0.5)
     assert diagnostics.rounding_error(lambda z: -0.5 * jnp.sum(z**2), draws) < 1e-5
+
+
+def test_curvature_is_not_taken_for_rounding():
+    """Neal's funnel, whose neck is far narrower than the whole."""
+    z = np.random.default_rng(0).normal(size=(64, 3)) * [3.0, 1.0, 1.0]
+    z[:, 1:] *= np.exp(z[:, :1] / 2.0)
+
+    def log_density(z):
+        log_p = jax.scipy.stats.norm.logpdf
+        return log_p(z[0], 0.0, 3.0) + log_p(z[1:], 0.0, jnp.exp(z[0] / 2.0)).sum()
+
+    assert diagnostics.rounding_error(log_density, jnp.asarray(z, jnp.float32)) < 0.01
+
+
+def test_rounding_of_a_sum_over_large_counts():
+    """A Poisson regression: against the same log density in float64, at the same points."""
+    rng = np.random.default_rng(3)
+    x = np.stack([np.ones(60), rng.normal(50.0, 10.0, 60)], axis=1)
+    exposure = rng.uniform(1e6, 1e8, 60)
+    y = rng.poisson(exposure * np.exp(x @ [-5.0, 0.01]))
+
+    def log_density(z, xp=jnp):
+        rate = x @ z + xp.log(exposure)
+        return (y * rate - xp.exp(rate)).sum() - (y * (np.log(y) - 1.0)).sum()
+
+    information = x.T @ (y[:, None] * x)
+    noise = rng.normal(size=(32, 2)) @ np.linalg.inv(np.linalg.cholesky(information))
+    z = jnp.asarray(np.asarray([-5.0, 0.01]) + noise, jnp.float32)
+    exact = [log_density(np.asarray(one, np.float64), np) for one in z]
+    error = np.std(np.asarray(jax.jit(jax.vmap(log_density))(z), np.float64) - exact)
+    found = diagnostics.rounding_error(log_density, z)
+    assert error / 3.0 < found < 3.0 * error
 
 
 def test_rounding_on_the_way_to_a_small_result():

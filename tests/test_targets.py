@@ -81,6 +81,23 @@ def test_the_way_back_to_the_vector(name):
     np.testing.assert_allclose(again, value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("support", "outside"),
+    [
+        (supports.positive(), -1.5),
+        (supports.interval(0.0, 1.0), 1.5),
+        (supports.ordered(2), [0.5, 0.1]),
+        (supports.simplex(2), [0.5, 0.9]),
+        (supports.correlation_cholesky(2), [[1.0, 0.5], [3.0, 4.0]]),
+        (supports.covariance_cholesky(2), [[1.0, 0.5], [0.6, 0.8]]),  # not triangular
+    ],
+)
+def test_what_lies_outside_of_a_support_is_named(support, outside):
+    target = hkf.Target.from_log_joint(lambda p: 0.0 * jnp.sum(p["x"]), {"x": support})
+    with pytest.raises(ValueError, match="must lie in their supports; `x` does not"):
+        target.unconstrain({"x": jnp.asarray(outside)})
+
+
 def test_arrays_of_vectors():
     """Each is one of its own: the log joint and the Jacobian are sums over them."""
     many = {"simplex": supports.simplex(2, 4, 3), "ordered": supports.ordered(2, 4, 3)}

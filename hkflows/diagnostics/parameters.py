@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+MOST_OF_ONE = 0.1  # share of a variance that a single draw may have
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Parameters:
@@ -18,7 +20,8 @@ class Parameters:
         corrected_mean: of the weighted draws, `[K]`.
         corrected_sd: standard deviation of the weighted draws, `[K]`.
         stretch: the corrected standard deviation over the plain one, less one, `[K]`.
-        stretch_error: standard error of that, from the fourth moment, `[K]`.
+        stretch_error: standard error of that, from the fourth moment, `[K]`; infinite where a
+            single draw makes up a tenth of the variance, which then need not exist.
         gap: the largest difference between the distribution functions of the draws and of the
             weighted draws, `[K]`, between 0 and 1. Unlike that of moments it is the same in any
             unit, and small noise in a heavy tail leaves it small.
@@ -49,6 +52,9 @@ def compare(names: tuple[str, ...], draws: Any, weights: np.ndarray) -> Paramete
     variance = weights @ deviations
     # A parameter that does not vary is neither stretched nor in error.
     positive = np.where(variance > 0.0, variance, 1.0)
+    stretch_error = 0.5 * np.sqrt(weights**2 @ (deviations / positive - 1.0) ** 2)
+    largest = np.max(weights[:, None] * deviations, axis=0) / positive
+    stretch_error[largest > MOST_OF_ONE] = np.inf
     return Parameters(
         names=names,
         mean=values.mean(axis=0),
@@ -56,7 +62,7 @@ def compare(names: tuple[str, ...], draws: Any, weights: np.ndarray) -> Paramete
         corrected_mean=corrected_mean,
         corrected_sd=np.sqrt(variance),
         stretch=np.sqrt(variance) / np.where(sd > 0.0, sd, 1.0) - (sd > 0.0),
-        stretch_error=0.5 * np.sqrt(weights**2 @ (deviations / positive - 1.0) ** 2),
+        stretch_error=stretch_error,
         gap=_distribution_gap(values, weights),
     )
 

@@ -28,7 +28,7 @@ from hkflows.targets.fitted import check_fitted
 
 Array = jax.Array
 
-NUM_ROUNDING_DRAWS = 64
+NUM_ROUNDING_DRAWS = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

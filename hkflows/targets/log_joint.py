@@ -114,7 +114,7 @@ class LogJoint:
                 raise ValueError(
                     f"`parameters` must have shape {shape} at `{name}`; got {value.shape}."
                 )
-            piece = bijector.inverse(value)
+            piece = np.asarray(bijector.inverse(value))  # TFP remembers whose inverse its own was
             largest = np.max(np.abs(value), initial=0.0)
             if not np.allclose(bijector.forward(piece), value, rtol=0.01, atol=1e-4 * largest):
                 raise ValueError(

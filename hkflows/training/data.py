@@ -29,7 +29,8 @@ def check_data(target: Target, data: Any, batch_size: int | None) -> int:
     if (data is not None) != target.takes_data:
         raise ValueError(
             "`data` must be given exactly if the target's log density takes a batch of data as its "
-            f"second argument; got {'data' if data is not None else 'none'} for a target that "
+            "second argument, after that of all parameters; got "
+            f"{'data' if data is not None else 'none'} for a target that "
             f"{'does' if target.takes_data else 'does not'}."
         )
     if data is None:

@@ -35,6 +35,7 @@ Feed = Callable[[int, int], Any]
 # So many non-finite steps in a row, at the end of a chunk, end a fit; each of them leaves the
 # parameters as they were.
 MAX_NONFINITE_STEPS = 20
+MOST_SKIPPED = 0.05  # of the steps, before the reason to stop speaks of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,13 +192,16 @@ def minimise(
     best = int(np.argmin(scores))
     if best == 0 and np.isfinite(scores[best]):
         stop_reason += "; nothing was better than the start"
+    num_skipped = int(visits[-1].skipped.total)
+    if num_skipped > MOST_SKIPPED * done:
+        stop_reason += f"; {num_skipped} were skipped, their loss or gradient not finite"
     return Result(
         params=fetch(state.best, mesh),
         losses=np.concatenate([visit.losses for visit in visits[1:]])[:done],
         scores=scores,
         score=float(scores[best]),
         report=visits[best].report if np.isfinite(scores[best]) else None,
-        num_skipped=int(visits[-1].skipped.total),
+        num_skipped=num_skipped,
         stop_reason=stop_reason,
     )
 

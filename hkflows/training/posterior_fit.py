@@ -194,7 +194,7 @@ class PosteriorFit:
             "log evidence": f"{d.log_evidence:.3f} nats",
             "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
             "Pareto k-hat": khat,
-            "missed mass": f"{100.0 * d.missed_mass:.1f} %",
+            "missed mass": f"{100.0 * d.missed_mass:.1f} %" if d.missed_mass else "none found",
             "rounding": f"{d.rounding:.1g} nats",
             "zero-density draws": str(d.num_zero),
             "non-finite draws": str(d.num_nonfinite),
