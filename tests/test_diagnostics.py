@@ -87,7 +87,7 @@ def test_equal_draws_are_one_point_of_the_distribution_functions():
     values, weights = rng.normal(size=500), rng.dirichlet(np.ones(500))
     tied = np.round(values)
     draws = {"constant": np.ones(500), "tied": tied, "values": values}
-    gap = diagnostics.parameters.compare(tuple(draws), draws, weights).gap
+    gap = compare(tuple(draws), draws, weights, np.full(len(draws), False)).gap
     by_hand = [
         max(abs(weights[v <= at].sum() - np.mean(v <= at)) for at in v) for v in draws.values()
     ]
@@ -269,12 +269,27 @@ def test_far_modes_are_weighed():
     assert none == -np.inf
 
 
+def test_an_angle_across_the_cut_has_the_moments_of_its_arc():
+    """Draws around pi, half of which come as angles near minus pi."""
+    supports = {"a": hkf.supports.circle(2), "x": hkf.supports.real()}
+    target = hkf.Target.from_log_joint(lambda p: jnp.sum(jnp.cos(p["a"])) - p["x"] ** 2, supports)
+    assert target.is_angle().tolist() == [True, True, False]
+    normal = np.random.default_rng(0).normal(size=(5000, 2))
+    angles = (np.pi - 0.1 + 0.3 * normal + np.pi) % (2.0 * np.pi) - np.pi
+    draws = {"a": angles, "x": normal[:, 0]}
+    found = compare(target.names(), draws, np.full(5000, 1.0 / 5000), target.is_angle())
+    np.testing.assert_allclose(found.mean[:2], np.pi - 0.1, atol=0.02)
+    np.testing.assert_allclose(found.sd, [0.3, 0.3, 1.0], rtol=0.05)
+    np.testing.assert_allclose(found.corrected_sd, found.sd, rtol=1e-6)
+    assert not hkf.Target(lambda z: -z @ z, 2).is_angle().any()
+
+
 def test_a_variance_that_need_not_exist_says_nothing():
     """Of Cauchy draws one makes up most of it; those of a normal share it evenly."""
     rng = np.random.default_rng(0)
     draws = {"cauchy": rng.standard_cauchy(5000), "normal": rng.normal(size=5000)}
     weights = rng.uniform(0.9, 1.1, 5000)
-    found = compare(("cauchy", "normal"), draws, weights / weights.sum())
+    found = compare(tuple(draws), draws, weights / weights.sum(), np.full(2, False))
     assert np.isinf(found.stretch_error[0])
     assert found.stretch_error[1] < 0.02
 

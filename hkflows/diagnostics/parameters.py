@@ -13,6 +13,8 @@ MOST_OF_ONE = 0.1  # share of a variance that a single draw may have
 class Parameters:
     """The marginal distributions of K scalar parameters, by two estimates from the same draws.
 
+    Those of an angle are taken on the circle cut opposite of the mean direction of its draws.
+
     Attributes:
         names: K names.
         mean: of the draws, `[K]`.
@@ -37,16 +39,20 @@ class Parameters:
     gap: np.ndarray
 
 
-def compare(names: tuple[str, ...], draws: Any, weights: np.ndarray) -> Parameters:
+def compare(
+    names: tuple[str, ...], draws: Any, weights: np.ndarray, is_angle: np.ndarray
+) -> Parameters:
     """Returns both estimates for every scalar parameter.
 
     Args:
-        names: of the scalars, in the order of the leaves, row by row.
+        names: of the scalars, in the order of the leaves, row by row, K of them.
         draws: a pytree of arrays `[S, ...]`.
         weights: `[S]`, summing to one.
+        is_angle: which of the scalars are angles, `[K]`.
     """
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(draws)]
     values = np.concatenate([leaf.reshape(len(weights), -1) for leaf in leaves], axis=1)
+    values[:, is_angle] = _about_the_mean_direction(values[:, is_angle])
     sd, corrected_mean = values.std(axis=0), weights @ values
     deviations = (values - corrected_mean) ** 2
     variance = weights @ deviations
@@ -65,6 +71,12 @@ def compare(names: tuple[str, ...], draws: Any, weights: np.ndarray) -> Paramete
         stretch_error=stretch_error,
         gap=_distribution_gap(values, weights),
     )
+
+
+def _about_the_mean_direction(angles: np.ndarray) -> np.ndarray:
+    """Returns angles, `[S, A]`, by whole turns no farther than half a turn from their mean."""
+    direction = np.angle(np.exp(1j * angles).mean(axis=0))
+    return direction + (angles - direction + np.pi) % (2.0 * np.pi) - np.pi
 
 
 def _distribution_gap(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -123,7 +123,7 @@ def diagnose(
             corrected[is_positive], khat = pareto_smooth(positive)
     draws = jax.tree.map(lambda leaf: leaf[is_valid], draws)
     weights = np.asarray(importance_weights(corrected[is_valid]))
-    parameters = compare(target.names(), draws, weights)
+    parameters = compare(target.names(), draws, weights, target.is_angle())
     log_z = float(log_evidence(valid))
     ess = float(effective_sample_size(valid))
     own_error = max(1.0 / ess - 1.0 / valid.size, 0.0) ** 0.5

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows.supports import Support
+from hkflows.supports.angle import Angle
 from hkflows.targets.names import leaf_names, listed
 
 Array = jax.Array
@@ -108,8 +109,7 @@ class LogJoint:
         pieces = []
         for name, support, leaf in zip(names, self.supports, leaves, strict=True):
             value = jnp.asarray(leaf, float)
-            bijector = distrax.as_bijector(support.bijector)
-            shape = jax.eval_shape(bijector.forward, jnp.zeros(support.shape)).shape
+            bijector, shape = distrax.as_bijector(support.bijector), _value_shape(support)
             if value.shape != shape:
                 raise ValueError(
                     f"`parameters` must have shape {shape} at `{name}`; got {value.shape}."
@@ -143,6 +143,17 @@ class LogJoint:
             bounded += [bool(far <= 10.0 * near)] * math.prod(support.shape)
         return np.array(bounded)
 
+    def is_angle(self) -> np.ndarray:
+        """Returns for each scalar among the parameters, `[K]`, whether it is an angle."""
+        return np.concatenate(
+            [
+                np.full(math.prod(support.shape[:-1]), True)
+                if isinstance(support.bijector, Angle)
+                else np.full(math.prod(_value_shape(support)), False)
+                for support in self.supports
+            ]
+        )
+
     def _evaluate(self, parameters: Any, batch: tuple[Any, ...], dtype: Any) -> Array:
         try:
             value = self.log_joint(parameters, *batch)
@@ -156,6 +167,12 @@ class LogJoint:
             ) from error
         check_scalar("log_joint", value)
         return jnp.asarray(value, dtype)
+
+
+def _value_shape(support: Support) -> tuple[int, ...]:
+    """Returns the shape of the parameter that has a support."""
+    forward = distrax.as_bijector(support.bijector).forward
+    return jax.eval_shape(forward, jnp.zeros(support.shape)).shape
 
 
 def _spread(support: Support, end: float) -> np.floating:

@@ -7,6 +7,7 @@ from typing import Any
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from tensorflow_probability.substrates.jax import bijectors as tfb
 from tensorflow_probability.substrates.jax import distributions as tfd
 
@@ -88,6 +89,13 @@ class Target:
         if not names:
             raise ValueError("`constrain` must return at least one parameter; it returned none.")
         return names
+
+    def is_angle(self) -> np.ndarray:
+        """Returns for each scalar that `names` lists whether its support is a circle, `[K]`."""
+        joint = getattr(self.constrain, "__self__", None)
+        if isinstance(joint, LogJoint):
+            return joint.is_angle()
+        return np.full(len(self.names()), False)
 
     def unconstrain(self, parameters: Any) -> Array:
         """Returns the unconstrained vector, `[D]`, that `constrain` maps to these parameters.
