@@ -205,6 +205,15 @@ def test_how_the_verdict_combines(changes, verdict):
     assert ("Nothing is known of `a`" in reason) == (verdict == "good" and np.isnan(stretch[0]))
 
 
+def test_a_tail_is_told_from_a_fit_that_is_far_off():
+    fine = {"num_samples": 1000, "num_zero": 0, "num_nonfinite": 0, "khat": 0.9, "rounding": 0.0}
+    parameters = diagnostics.Parameters(("a",), *[np.zeros(1)] * 7)
+    for ess, words in ((940.0, "lacks a tail"), (300.0, "not close")):
+        verdict, reason = judge(ess=ess, missed_mass=0.0, parameters=parameters, **fine)
+        assert verdict == "do not trust"
+        assert words in reason
+
+
 def test_both_reasons_not_to_trust_a_fit_are_given():
     found, reason = judge(
         ess=20.0,

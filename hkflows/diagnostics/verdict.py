@@ -15,6 +15,7 @@ SURE = 3.0  # standard errors before an excess of evidence is taken for missed m
 COARSEST = 1.0  # rounding of the log density (nats)
 RELIABLE_KHAT = 0.7
 EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no consequence
+TAIL_ALONE = 0.8  # from such a fraction on it is a tail that is at fault
 FEWEST = 100.0  # effective draws to correct with
 GAP = 0.03  # between the distribution functions of a parameter, plain and corrected
 STRETCH = 0.05  # of a parameter's standard deviation, beyond the error that this is known to
@@ -73,9 +74,11 @@ def judge(
         return "do not trust", reason
     reasons = []
     if not reliable:
-        reasons.append(
-            f"The weights are uneven, with {weights}: the fit is not close to the posterior."
-        )
+        if fraction >= TAIL_ALONE:
+            fault = "A few weights are large, with {}: the fit lacks a tail of the posterior."
+        else:
+            fault = "The weights are uneven, with {}: the fit is not close to the posterior."
+        reasons.append(fault.format(weights))
     if missed_mass > MOST_MISSED:
         reasons.append(
             f"A wider search finds {100.0 * missed_mass:.0f} % of the posterior's mass where the "
