@@ -2,9 +2,10 @@ import contextlib
 import os
 import signal
 
-# The suite compiles thousands of small programs and runs each once: three settings for speed.
+# The suite compiles thousands of small programs and runs each once: four settings for speed.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
+os.environ.setdefault("NPROC", "1")  # threads of XLA: there are as many processes as cores
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

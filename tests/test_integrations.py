@@ -275,6 +275,15 @@ BATCHED = tfd.JointDistributionNamed(
 SPHERE = tfd.JointDistributionSequential(
     [tfd.VonMisesFisher([1.0, 0.0, 0.0], 1.0), lambda odd: tfd.Normal(odd[..., 0], 1.0)]
 )
+REPEATED = tfd.JointDistributionNamed(
+    {"mu": tfd.Normal(0.0, 1.0), "y": lambda mu: tfd.Sample(tfd.Normal(mu, 1.0), 3)}
+)
+NESTED = tfd.JointDistributionNamed(
+    {
+        "odd": tfd.JointDistributionNamed({"mu": tfd.Normal(0.0, 1.0)}),
+        "y": lambda odd: tfd.Normal(odd["mu"], 1.0),
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +295,9 @@ SPHERE = tfd.JointDistributionSequential(
         (BATCHED, {}, "`observed`"),
         (BATCHED, 3.0, "`observed`"),
         (BATCHED, {"z": 0.0}, "`observed`.*'z'"),
+        *((REPEATED, {"y": y}, r"`observed\['y'\]`.*\(3,\)") for y in (1.0, jnp.ones(1))),
+        (REPEATED, {"y": jnp.ones((2, 3))}, r"`observed\['y'\]`.*got \(2, 3\)"),
+        (NESTED, {"y": 1.0}, r"`joint\['odd'\]` must be no joint distribution"),
         (COUNTS, {"y": 2.0, "mu": 1.0, "odd": 3.0}, "`observed` must leave"),
         (tfd.Normal(0.0, 1.0), {"y": 0.0}, "`joint`"),
     ],

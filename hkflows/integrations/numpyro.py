@@ -19,6 +19,8 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
 
     The density on unconstrained vectors is minus NumPyro's potential energy: the log joint with
     every normaliser, times the Jacobian of its own bijections. Supports may depend on other sites.
+    Of a latent site under `handlers.scale` or `handlers.mask` NumPyro scales or masks the Jacobian
+    as well.
     The latent sites lie one after the other in the vector, in the order of the model.
 
     NumPyro cuts the circle at pi. For an angle whose posterior lies across, use

@@ -35,9 +35,10 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
         sequential distribution, a sequence.
 
     Raises:
-        ValueError: if `joint` is no joint distribution or its log density no scalar; if nothing is
-            observed, or nothing latent; if a latent part is discrete, or TFP has no usable
-            bijection onto its support.
+        ValueError: if `joint` is no joint distribution, has one among its parts, or its log density
+            is no scalar; if nothing is observed, or nothing latent, or an observation has another
+            shape than its part; if a latent part is discrete, or TFP has no usable bijection onto
+            its support.
 
     Example:
         >>> from tensorflow_probability.substrates.jax import distributions as tfd
@@ -54,9 +55,19 @@ def target(joint: tfd.JointDistribution, observed: Any) -> Target:
     if not jax.tree.leaves(pinned.dtype):
         raise ValueError("`observed` must leave at least one part of `joint` latent; it has all.")
     excess = 0.0
-    for name, part in _latent_parts(joint, observed):
-        tfp_bijector(f"joint[{name!r}]", part)
-        excess += tfp_excess(part)
+    for name, part, value in _parts(joint, observed):
+        if isinstance(part, tfd.JointDistribution):
+            raise ValueError(
+                f"`joint[{name!r}]` must be no joint distribution itself: list its parts instead."
+            )
+        if value is None:
+            tfp_bijector(f"joint[{name!r}]", part)
+            excess += tfp_excess(part)
+        elif jnp.shape(value) != (shape := (*part.batch_shape, *part.event_shape)):
+            raise ValueError(
+                f"`observed[{name!r}]` must have shape {shape}, that of this part of `joint`; got "
+                f"{jnp.shape(value)}."
+            )
     bijector = pinned.experimental_default_event_space_bijector()
     event_shapes, structure = jax.tree.flatten(bijector.inverse_event_shape(pinned.event_shape))
     shapes = [tuple(shape) for shape in event_shapes]
@@ -111,8 +122,11 @@ def _pin(joint: tfd.JointDistribution, observed: Any) -> Any:
         raise ValueError(f"`observed` must hold parts of `joint`: {error}") from error
 
 
-def _latent_parts(joint: tfd.JointDistribution, observed: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields the name, or in a sequence the position, and the distribution of each latent part."""
+def _parts(joint: tfd.JointDistribution, observed: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yields for each part its name, or in a sequence its position, distribution and observation.
+
+    The observation of a latent part is `None`.
+    """
     parts, _ = joint.sample_distributions(seed=jax.random.key(0))
     if _is_named(observed):
         observed = dict(zip(observed._fields, observed, strict=True))
@@ -124,8 +138,7 @@ def _latent_parts(joint: tfd.JointDistribution, observed: Any) -> Iterator[tuple
             value = observed.get(part.name if name is position else name)
         else:
             value = observed[position] if position < len(observed) else None
-        if value is None:
-            yield name, part
+        yield name, part, value
 
 
 def _is_named(values: Any) -> bool:
