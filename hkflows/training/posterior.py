@@ -26,7 +26,7 @@ from hkflows.training import digests, folders
 from hkflows.training.affine import MAX_DENSE_SIZE
 from hkflows.training.checkpoints import checkpoint_folder
 from hkflows.training.data import check_data, check_estimate, given
-from hkflows.training.flow import check_settings, fit_flow
+from hkflows.training.flow import SETTLED, check_settings, fit_flow
 from hkflows.training.flows import around, default_flow, unmoved
 from hkflows.training.gaussian import fit_gaussian
 from hkflows.training.loop import Result
@@ -45,7 +45,6 @@ Array = jax.Array
 
 NUM_DIAGNOSTIC_DRAWS = 10_000
 NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
-CONVERGED = 0.02  # standard deviation of the log weights (nats) that leaves a flow nothing to gain
 
 
 @held_back(signal.SIGINT)
@@ -191,7 +190,7 @@ def fit_posterior(
         log.stages = list(stages)
         fitted, result = (unmoved(best), {}), None
         spread = next((stage.spread for stage in reversed(stages) if stage.kept), np.inf)
-        if num_steps is None and annealing is None and spread < CONVERGED:
+        if num_steps is None and annealing is None and spread < SETTLED:
             log.skip("flow", f"not needed: the Gaussian's log weights vary by {spread:.2g} nats")
         elif has_come(signal.SIGINT):
             log.skip("flow", "interrupted before its first step")
