@@ -170,6 +170,7 @@ BUILDS = {
     "value": lambda: STANDARD.log_prob("a"),
     "transformer  ": lambda: hkf.IAF(hkf.MADE(2, [4]), Unequal()),
     "q": lambda: hkf.likelihood.negative_log_likelihood(None, DATA),
+    "q ": lambda: hkf.likelihood.negative_log_likelihood(distrax.Normal(0.0, 1.0), DATA),
     "y ": lambda: hkf.likelihood.negative_log_likelihood(hkf.standard_normal(3), DATA),
     "y  ": lambda: hkf.likelihood.negative_log_likelihood(hkf.standard_normal(2), DATA[:0]),
     "data       ": lambda: hkf.fit_density(hkf.flows.nsf(2), [[1.0, 2.0], [3.0]], key=0),

@@ -88,6 +88,18 @@ def test_programs_differ_by_what_their_own_derivative_rules_close_over(kept, ord
     assert program(1.0) != program(5.0)
 
 
+def test_a_derivative_rule_may_close_over_what_is_traced():
+    @jax.jit
+    def slope(factor, z):
+        sine = with_slope(jnp.sin, lambda z: factor * jnp.cos(z))
+        traced = hk.transform(lambda: trace(lambda z: sine(z), 2, None)).apply({}, None)
+        return jax.grad(lambda z: traced(z).sum())(z)
+
+    z = jnp.asarray([0.3, -1.0])
+    for factor in (1.0, 5.0):
+        np.testing.assert_allclose(slope(factor, z), factor * jnp.cos(z), rtol=1e-6)
+
+
 @pytest.mark.parametrize("wrap", [jax.jit, lambda f: jax.checkpoint(jax.jit(f))])
 def test_programs_around_compiled_functions_differ_by_what_these_close_over(wrap):
     def program(factor):

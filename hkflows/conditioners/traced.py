@@ -102,6 +102,9 @@ def _inner_numbers(jaxpr: jax.extend.core.Jaxpr) -> Iterator[tuple[Any, ...]]:
 def _closed_over(closed: jax.extend.core.ClosedJaxpr) -> Iterator[tuple[Any, ...]]:
     """Yields the arrays that a program closes over, and those that programs within it do."""
     for const in closed.consts:
+        if isinstance(const, jax.core.Tracer):  # not known: like itself alone
+            yield (object(),)
+            continue
         typed = jnp.issubdtype(jnp.asarray(const).dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(const) if typed else const)
         yield array.shape, array.dtype, array.tobytes()

@@ -147,9 +147,7 @@ class LogJoint:
         """Returns for each scalar among the parameters, `[K]`, whether it is an angle."""
         return np.concatenate(
             [
-                np.full(math.prod(support.shape[:-1]), True)
-                if isinstance(support.bijector, Angle)
-                else np.full(math.prod(_value_shape(support)), False)
+                np.full(math.prod(_value_shape(support)), isinstance(support.bijector, Angle))
                 for support in self.supports
             ]
         )

@@ -31,11 +31,10 @@ def averaging(
 
     Equal arguments give the same object, by which a compiled loop knows it again.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
 
     def init(params: Averaged) -> Any:
         return optimizer.init(params.now)
-
-    optimizer = optax.with_extra_args_support(optimizer)
 
     def update(gradient: Averaged, state: Any, params: Any, **extra: Any) -> tuple[Averaged, Any]:
         updates, state = optimizer.update(gradient.now, state, params.now, **extra)

@@ -37,7 +37,7 @@ class Objective(Protocol):
 
 
 class Skipped(NamedTuple):
-    """Steps whose loss or gradient was not finite; they changed nothing."""
+    """Steps whose loss, or the norm of whose gradient, was not finite; they changed nothing."""
 
     streak: Array  # how many of them in a row, up to the last step
     total: Array
