@@ -35,6 +35,8 @@ FLOORS = {
     "integrations": 6,  # beside the house: they may import anything, and nothing imports them
 }
 
+TRAINING_FLOORS = {"storage": 1, "loop": 2, "posterior": 3, "density": 3}  # its files stand on 0
+
 # Which rooms may talk to which neighbours outside.
 ALLOWED = {
     "haiku": {"conditioners", "flows", "presets", "training"},
@@ -87,6 +89,15 @@ def test_imports_go_downwards(path):
             )
         elif top in ALLOWED and own != "integrations":
             assert own in ALLOWED[top], f"{own} must not import {top}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "training").glob("*/*.py")), ids=str)
+def test_imports_within_training_go_downwards(path):
+    own = path.parent.name
+    for name in imports(path):
+        _, _, inside = name.partition("hkflows.training.")
+        other = inside.split(".")[0]
+        assert other == own or TRAINING_FLOORS.get(other, 0) < TRAINING_FLOORS[own], name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -15,7 +15,8 @@ import optax
 import pytest
 
 import hkflows as hkf
-from hkflows.training import loop, posterior
+from hkflows.training.loop import minimise
+from hkflows.training.posterior import recipe
 
 DATA = np.random.default_rng(0).normal(size=(200, 2)) ** 3
 # Without held-out rows, so that no fit ends early.
@@ -115,7 +116,7 @@ OPTIMIZER = optax.adam(0.1)
 
 
 def run(folder=None, **settings):
-    return loop.minimise(
+    return minimise.minimise(
         Noisy(),
         PARAMS,
         key=jax.random.key(0),
@@ -190,14 +191,14 @@ def test_a_fit_survives_the_end_of_its_process(tmp_path):
 
 
 def test_a_posterior_keeps_its_first_stages(tmp_path, monkeypatch):
-    monkeypatch.setattr(posterior, "default_flow", hkf.flows.mean_field)  # quick to compile
+    monkeypatch.setattr(recipe, "default_flow", hkf.flows.mean_field)  # quick to compile
     target = hkf.Target(lambda z: jnp.sum(z - jnp.exp(z)), 1)
     settings = {"key": 0, "num_steps": 500, "num_samples": 8, "progress": False}
     whole = hkf.fit_posterior(target, **settings)
     settings |= {"checkpoint_dir": tmp_path, "resume": True}
     part = hkf.fit_posterior(target, callback=until(250, ctrl_c), **settings)
     assert "interrupted" in part.stop_reason
-    monkeypatch.setattr(posterior, "find_start", None)  # not to be called again
+    monkeypatch.setattr(recipe, "find_start", None)  # not to be called again
     resumed = hkf.fit_posterior(target, **settings)
     assert_equal(resumed, whole)
     np.testing.assert_array_equal(resumed.diagnostics.log_weights, whole.diagnostics.log_weights)

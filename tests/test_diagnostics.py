@@ -13,7 +13,7 @@ import hkflows as hkf
 from hkflows import diagnostics
 from hkflows.diagnostics.parameters import compare
 from hkflows.diagnostics.verdict import judge
-from hkflows.training import affine
+from hkflows.training import gaussians
 
 
 def test_by_hand():
@@ -40,7 +40,7 @@ def test_khat_finds_the_tail_index():
 
 def gaussian(mean, factor):
     """A Gaussian in the form of a flow."""
-    return affine.gaussian(jnp.asarray(mean), jnp.asarray(factor))
+    return gaussians.gaussian(jnp.asarray(mean), jnp.asarray(factor))
 
 
 def report(q, log_density, num_samples=4000):

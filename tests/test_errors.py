@@ -11,7 +11,7 @@ import pytest
 import zoo
 
 import hkflows as hkf
-from hkflows.training import affine
+from hkflows.training import gaussians
 
 
 def built(function):
@@ -325,7 +325,7 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "arviz", None)
     with pytest.raises(ImportError, match=r"hkflows\[diagnostics\]"):
         hkf.diagnostics.pareto_khat(np.zeros(100))
-    q = affine.gaussian(jnp.zeros(1), jnp.eye(1))
+    q = gaussians.gaussian(jnp.zeros(1), jnp.eye(1))
     target = hkf.Target(lambda z: -jnp.sum(z**2), 1)
     report = hkf.diagnostics.diagnose(q, target, seed=0, num_samples=100)
     assert report.khat is None

@@ -13,8 +13,8 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import hkflows as hkf
-from hkflows.training import chunk, loop
-from hkflows.training.averaging import Averaged, averaging
+from hkflows.training.density.averaging import Averaged, averaging
+from hkflows.training.loop import chunk, minimise
 
 KEY = jax.random.key(0)
 
@@ -43,7 +43,7 @@ OPTIMIZER = optax.sgd(0.1)
 
 def run(objective=Parabola(), **settings):
     settings = {"num_steps": 95, "chunk_steps": 50, "optimizer": OPTIMIZER, **settings}
-    return loop.minimise(objective, jnp.zeros(2), key=KEY, **settings)
+    return minimise.minimise(objective, jnp.zeros(2), key=KEY, **settings)
 
 
 def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
@@ -51,7 +51,7 @@ def test_a_fit_that_turns_non_finite_stops_and_keeps_the_best():
     result = run(Parabola(nan_gradient_from=60), num_steps=500)
     assert "not finite in 40 steps in a row" in result.stop_reason
     assert result.losses.size == 100
-    assert result.num_skipped == 40 >= loop.MAX_NONFINITE_STEPS
+    assert result.num_skipped == 40 >= minimise.MAX_NONFINITE_STEPS
     np.testing.assert_allclose(result.params, 1.0, atol=1e-3)
 
 
@@ -126,7 +126,7 @@ def test_buffers_are_given_away_and_results_are_not():
     state = chunk.first(OPTIMIZER, params, key)
     chunk.chunk(Parabola(), OPTIMIZER, 50, None, state, None, 50)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
-    result = loop.minimise(
+    result = minimise.minimise(
         Parabola(),
         params,
         key=key,
@@ -166,7 +166,7 @@ def test_a_second_ctrl_c_ends_it_at_once():
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        loop.minimise(
+        minimise.minimise(
             Parabola(),
             jnp.zeros(2),
             key=KEY,

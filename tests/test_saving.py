@@ -16,7 +16,7 @@ import pytest
 import hkflows as hkf
 from hkflows import training
 from hkflows.diagnostics import Diagnostics, Parameters
-from hkflows.training.affine import FORMS
+from hkflows.training.gaussians import FORMS
 
 KEY = jax.random.key(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hkflows as hkf
-from hkflows.training.sources import source_of
+from hkflows.training.density.sources import source_of
 
 N = 200
 NUMBERED = np.column_stack([np.arange(N), np.arange(N) % 7]).astype(np.float32)

@@ -10,13 +10,13 @@ import pytest
 
 import hkflows as hkf
 from hkflows import training
-from hkflows.training import data as data_module
-from hkflows.training import gaussian as gaussian_module
-from hkflows.training.affine import gaussian
-from hkflows.training.fresh import elbo_error, finite_moments
-from hkflows.training.loop import Result
-from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
-from hkflows.training.stage_log import StageLog
+from hkflows.training.gaussians import gaussian
+from hkflows.training.loop.minimise import Result
+from hkflows.training.posterior import data as data_module
+from hkflows.training.posterior import gaussian as gaussian_module
+from hkflows.training.posterior.fresh import elbo_error, finite_moments
+from hkflows.training.posterior.negative_elbo import Fixed, NegativeElbo, Report
+from hkflows.training.posterior.stage_log import StageLog
 
 KEY = jax.random.key(0)
 

@@ -7,15 +7,15 @@ import numpy as np
 
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
-from hkflows.training.fresh import (
+from hkflows.training.loop.minimise import Result
+from hkflows.training.posterior.fit import Stage
+from hkflows.training.posterior.fresh import (
     NUM_FRESH_DRAWS,
     elbo_error,
     finite_moments,
     fresh_log_weights,
 )
-from hkflows.training.loop import Result
-from hkflows.training.negative_elbo import Report
-from hkflows.training.posterior_fit import Stage
+from hkflows.training.posterior.negative_elbo import Report
 
 Array = jax.Array
 

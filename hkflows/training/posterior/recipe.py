@@ -22,23 +22,24 @@ from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training import digests, folders
-from hkflows.training.affine import MAX_DENSE_SIZE
-from hkflows.training.checkpoints import checkpoint_folder
-from hkflows.training.data import check_data, check_estimate, given
-from hkflows.training.flow import SETTLED, check_settings, fit_flow
-from hkflows.training.flows import around, default_flow, unmoved
-from hkflows.training.gaussian import fit_gaussian
-from hkflows.training.loop import Result
-from hkflows.training.low_rank import fit_low_rank_gaussian
-from hkflows.training.negative_elbo import CHUNK_ROWS
-from hkflows.training.posterior_fit import PosteriorFit, Stage
-from hkflows.training.powers import powered
-from hkflows.training.saving import remembered
+from hkflows.training.around import around, unmoved
+from hkflows.training.gaussians import MAX_DENSE_SIZE
+from hkflows.training.loop.checkpoints import checkpoint_folder
+from hkflows.training.loop.minimise import Result
+from hkflows.training.loop.snapshot import Callback
+from hkflows.training.posterior.data import check_data, check_estimate, given
+from hkflows.training.posterior.default_flow import default_flow
+from hkflows.training.posterior.fit import PosteriorFit, Stage
+from hkflows.training.posterior.flow import SETTLED, check_settings, fit_flow
+from hkflows.training.posterior.gaussian import fit_gaussian
+from hkflows.training.posterior.low_rank import fit_low_rank_gaussian
+from hkflows.training.posterior.negative_elbo import CHUNK_ROWS
+from hkflows.training.posterior.powers import powered
+from hkflows.training.posterior.stage_log import StageLog
+from hkflows.training.posterior.start import find_start
 from hkflows.training.signals import has_come, held_back
-from hkflows.training.snapshot import Callback
-from hkflows.training.stage_log import StageLog
-from hkflows.training.start import find_start
+from hkflows.training.storage import digests, folders
+from hkflows.training.storage.saving import remembered
 from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array

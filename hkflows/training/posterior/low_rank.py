@@ -12,9 +12,9 @@ from hkflows.bijectors import Chain, LowRankAffine
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.loop import minimise
-from hkflows.training.negative_elbo import Fixed, NegativeElbo
+from hkflows.training.loop.minimise import minimise
 from hkflows.training.optimizers import adam
+from hkflows.training.posterior.negative_elbo import Fixed, NegativeElbo
 
 Array = jax.Array
 

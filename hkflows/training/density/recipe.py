@@ -18,16 +18,22 @@ from jax.typing import ArrayLike
 
 from hkflows import checks
 from hkflows.sharding import check_mesh, place, place_rows
-from hkflows.training.averaging import Averaged, averaging
-from hkflows.training.checkpoints import checkpoint_folder
-from hkflows.training.density_fit import DensityFit
-from hkflows.training.likelihood import Fixed, NegativeLogLikelihood
-from hkflows.training.loop import minimise
+from hkflows.training.density.averaging import Averaged, averaging
+from hkflows.training.density.fit import DensityFit
+from hkflows.training.density.negative_log_likelihood import Fixed, NegativeLogLikelihood
+from hkflows.training.density.sources import (
+    InMemory,
+    MemoryMapped,
+    Pieces,
+    source_of,
+    validation_rows,
+)
+from hkflows.training.density.standard import Standard, standard_of
+from hkflows.training.loop.checkpoints import checkpoint_folder
+from hkflows.training.loop.minimise import minimise
+from hkflows.training.loop.snapshot import Callback, Snapshot
 from hkflows.training.optimizers import adam, check_optimizer
 from hkflows.training.rows import Rows, take
-from hkflows.training.snapshot import Callback, Snapshot
-from hkflows.training.sources import InMemory, MemoryMapped, Pieces, source_of, validation_rows
-from hkflows.training.standard import Standard, standard_of
 from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array

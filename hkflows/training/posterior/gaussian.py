@@ -13,8 +13,8 @@ from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.affine import gaussian
-from hkflows.training.fresh import finite_moments, fresh_log_weights
+from hkflows.training.gaussians import gaussian
+from hkflows.training.posterior.fresh import finite_moments, fresh_log_weights
 
 Array = jax.Array
 Density = Callable[[Array], Array]

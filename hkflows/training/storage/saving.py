@@ -14,10 +14,10 @@ import numpy as np
 
 from hkflows.targets import Target
 from hkflows.targets.fitted import check_fitted
-from hkflows.training import folders
-from hkflows.training.arrays import from_named, named
-from hkflows.training.codec import describe, left_open, recover
 from hkflows.training.signals import has_come
+from hkflows.training.storage import folders
+from hkflows.training.storage.arrays import from_named, named
+from hkflows.training.storage.codec import describe, left_open, recover
 from hkflows.training.transformed import check_flow
 
 

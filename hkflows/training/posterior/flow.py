@@ -16,13 +16,13 @@ from hkflows.distributions import FlowDistribution
 from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.checkpoints import checkpoint_folder
-from hkflows.training.data import check_data
-from hkflows.training.fresh import NUM_FRESH_DRAWS
-from hkflows.training.loop import Result, minimise
-from hkflows.training.negative_elbo import Fixed, NegativeElbo, Report
+from hkflows.training.loop.checkpoints import checkpoint_folder
+from hkflows.training.loop.minimise import Result, minimise
+from hkflows.training.loop.snapshot import Callback
 from hkflows.training.optimizers import check_optimizer, nadam_in_rounds
-from hkflows.training.snapshot import Callback
+from hkflows.training.posterior.data import check_data
+from hkflows.training.posterior.fresh import NUM_FRESH_DRAWS
+from hkflows.training.posterior.negative_elbo import Fixed, NegativeElbo, Report
 from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array

@@ -8,7 +8,7 @@ import numpy as np
 from hkflows.distributions import FlowDistribution
 from hkflows.kernels.moments import location_and_scale, location_and_spread
 from hkflows.kernels.shrinkage import shrunk_covariance
-from hkflows.training.affine import MAX_DENSE_SIZE, diagonal_gaussian, gaussian
+from hkflows.training.gaussians import MAX_DENSE_SIZE, diagonal_gaussian, gaussian
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

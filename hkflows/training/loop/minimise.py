@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hkflows.sharding import fetch, place
-from hkflows.training import digests
-from hkflows.training.arrays import raw
-from hkflows.training.checkpoints import Checkpoints
-from hkflows.training.chunk import Objective, Params, Visit, chunk, first, light_chunk
+from hkflows.training.loop.checkpoints import Checkpoints
+from hkflows.training.loop.chunk import Objective, Params, Visit, chunk, first, light_chunk
+from hkflows.training.loop.snapshot import Callback, Snapshot
 from hkflows.training.optimizers import check_optimizer
 from hkflows.training.signals import has_come, held_back
-from hkflows.training.snapshot import Callback, Snapshot
+from hkflows.training.storage import digests
+from hkflows.training.storage.arrays import raw
 
 Array = jax.Array
 # (steps done, scores so far, report of the best of them) -> the reason to stop, or `None`.

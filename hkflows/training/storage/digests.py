@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hkflows.training.arrays import named, raw
+from hkflows.training.storage.arrays import named, raw
 
 
 def of_arrays(arrays: Mapping[str, np.ndarray], description: Any = None) -> str:

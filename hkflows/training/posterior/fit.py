@@ -18,9 +18,9 @@ from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.codec import describable
 from hkflows.training.rows import matrix
-from hkflows.training.saving import save
+from hkflows.training.storage.codec import describable
+from hkflows.training.storage.saving import save
 from hkflows.training.tables import columns, table
 
 Array = jax.Array

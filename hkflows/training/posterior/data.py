@@ -1,4 +1,4 @@
-"""Data of a posterior: batches of them, and the density of all."""
+"""Data of a posterior: what they must be, and the density given all of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -85,17 +85,6 @@ def check_estimate(target: Target, points: Array, data: Any) -> None:
 @quick_jit
 def _values(log_density: Callable[..., Array], points: Array, rows: Any) -> Array:
     return jax.lax.map(lambda z: log_density(z, rows), points)
-
-
-def batches(key: Array, num_rows: int, batch_size: int, num_steps: int) -> Array:
-    """Returns the row numbers of each step, `[num_steps or more, batch_size]`.
-
-    Every epoch is a new permutation of the rows, cut into whole batches.
-    """
-    steps_per_epoch = num_rows // batch_size
-    keys = jax.random.split(key, -(-num_steps // steps_per_epoch))
-    orders = jax.vmap(lambda key: jax.random.permutation(key, num_rows))(keys)
-    return orders[:, : steps_per_epoch * batch_size].reshape(-1, batch_size)
 
 
 def given(log_density: Callable[..., Array], data: Any, chunk_size: int) -> Partial:

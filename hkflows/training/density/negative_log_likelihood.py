@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from hkflows.distributions import FlowDistribution
 from hkflows.likelihood import negative_log_likelihood
 from hkflows.sharding import spread
-from hkflows.training.averaging import Averaged
-from hkflows.training.data import batches
+from hkflows.training.batches import batches
+from hkflows.training.density.averaging import Averaged
 from hkflows.training.rows import Rows
 
 Array = jax.Array

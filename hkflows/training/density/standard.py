@@ -9,9 +9,9 @@ import numpy as np
 
 from hkflows.kernels.moments import location_and_spread
 from hkflows.streams import stream_rows
-from hkflows.training.flows import around
+from hkflows.training.around import around
+from hkflows.training.density.units import Units, same_units, units_of_context, units_of_data
 from hkflows.training.rows import Rows
-from hkflows.training.units import Units, same_units, units_of_context, units_of_data
 
 LEAST_SPACINGS = 5.0  # between neighbouring numbers, in a standard deviation
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows import extras
-from hkflows.training import digests, folders
-from hkflows.training.arrays import from_named, named
-from hkflows.training.chunk import State, Visit
+from hkflows.training.loop.chunk import State, Visit
+from hkflows.training.storage import digests, folders
+from hkflows.training.storage.arrays import from_named, named
 
 NUM_KEPT = 2
 PAUSE = 20.0  # at least so many times as long as a checkpoint keeps the loop waiting

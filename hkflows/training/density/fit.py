@@ -13,9 +13,9 @@ from jax.typing import ArrayLike
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.streams import stream_draws, stream_rows
-from hkflows.training.codec import describable
 from hkflows.training.rows import rows_of
-from hkflows.training.saving import save
+from hkflows.training.storage.codec import describable
+from hkflows.training.storage.saving import save
 from hkflows.training.tables import table
 
 Array = jax.Array

@@ -12,9 +12,10 @@ from jax.tree_util import Partial
 
 from hkflows import elbo
 from hkflows.elbo import LogDensity
-from hkflows.training.data import batches, given
-from hkflows.training.fresh import elbo_error, finite_moments
-from hkflows.training.powers import powered
+from hkflows.training.batches import batches
+from hkflows.training.posterior.data import given
+from hkflows.training.posterior.fresh import elbo_error, finite_moments
+from hkflows.training.posterior.powers import powered
 
 Array = jax.Array
 

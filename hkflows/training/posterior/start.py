@@ -14,7 +14,7 @@ from hkflows.distributions import FlowDistribution
 from hkflows.kernels.along import gradient_along
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.affine import diagonal_gaussian
+from hkflows.training.gaussians import diagonal_gaussian
 
 Array = jax.Array
 Density = Callable[[Array], Array]

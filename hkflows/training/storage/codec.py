@@ -18,7 +18,7 @@ from hkflows.diagnostics import Diagnostics, Parameters
 from hkflows.distributions import FlowDistribution
 from hkflows.presets import MAKERS
 from hkflows.targets import Target
-from hkflows.training.affine import from_leaves, to_leaves
+from hkflows.training.gaussians import from_leaves, to_leaves
 
 Array = jax.Array
 C = TypeVar("C", bound=type)

@@ -1,0 +1,1 @@
+"""The training loop: objectives are minimised in chunks of steps on the device."""

@@ -1,0 +1,1 @@
+"""Fits and checkpoints on disk, without pickle."""
