@@ -16,6 +16,7 @@ FLOORS = {
     "checks": 0,
     "compilation": 0,
     "extras": 0,
+    "precision": 0,
     "streams": 0,
     "sharding": 0,
     "kernels": 0,

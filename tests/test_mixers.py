@@ -96,7 +96,7 @@ def test_batches_of_matrices_broadcast_in_both_directions(contexts):
     lower = jnp.tril(jnp.asarray(rng.normal(size=(*contexts, 3, 3))), -1)
     for strict, is_lower in ((lower, True), (lower.swapaxes(-1, -2), False)):
         x = jnp.asarray(rng.normal(size=(2, 4, 3)))
-        solved = linear.solve_unit_triangular(strict, x, lower=is_lower)
+        solved = linear.solve_triangular(strict, x, lower=is_lower, unit=True)
         expected = np.linalg.solve(strict + np.eye(3), jnp.broadcast_to(x, solved.shape)[..., None])
         np.testing.assert_allclose(solved, expected[..., 0], atol=1e-12)
         np.testing.assert_allclose(

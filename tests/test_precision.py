@@ -1,4 +1,4 @@
-"""Matrix products of a lower precision than the rest."""
+"""The precision of matrix products: that of their factors, or a lower one that is asked for."""
 
 import haiku as hk
 import jax
@@ -88,3 +88,54 @@ def test_a_fit_in_low_precision_can_be_kept(tmp_path):
         y = jnp.ones((3, 2))
         ours, theirs = (f.distribution.log_prob(y) for f in (hkf.load_fit(folder), fit))
         np.testing.assert_array_equal(ours, theirs)
+
+
+def products(jaxpr):
+    """Yields the matrix products of a program, those within loops and calls too."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            yield eqn
+        for inner in jax.tree.leaves(
+            list(eqn.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
+        ):
+            if hasattr(inner, "eqns"):
+                yield from products(inner)
+
+
+OWN_NETWORK = {"own_network", "coupling_haiku"}  # whose products are the user's
+
+
+@pytest.mark.parametrize("case", zoo.once(3, sorted(zoo.NAMES.keys() - OWN_NETWORK)), ids=str)
+def test_no_product_of_a_layer_is_rounded_by_an_accelerator(case):
+    """In both directions, and in their gradients."""
+    bijector = case.build()
+    for direction in (bijector.forward_and_log_det, bijector.inverse_and_log_det):
+
+        def total(x, direction=direction):
+            y, log_det = direction(x)
+            return jnp.sum(y) + jnp.sum(log_det)
+
+        found = list(products(jax.make_jaxpr(jax.value_and_grad(total))(case.points(2)).jaxpr))
+        assert found or not case.name.startswith(("iaf", "maf", "coupling"))
+        for product in found:
+            assert product.params["precision"] == 2 * (jax.lax.Precision.HIGHEST,), product
+
+
+def test_log_densities_are_not_rounded_by_an_accelerator():
+    """What a fit computes of the user's has the user's choice of precision, or the highest."""
+    seen = []
+    weights = jnp.ones((2, 2))
+
+    def log_density(z):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return -0.5 * jnp.sum((weights @ z) ** 2)
+
+    target = hkf.Target(log_density, 2)  # which looks at its shape
+    seen.clear()
+    start = hkf.training.find_start(target, key=0)
+    hkf.diagnostics.diagnose(start, target, seed=0, num_samples=100)
+    assert set(seen) == {"highest"}
+    seen.clear()
+    with jax.default_matmul_precision("tensorfloat32"):
+        hkf.training.find_start(target, key=0)
+    assert set(seen) == {"tensorfloat32"}

@@ -6,6 +6,7 @@ from hkflows.bijectors.chain import Chain
 from hkflows.bijectors.coupling import Coupling
 from hkflows.bijectors.elementwise import RQS, ActNorm, Elementwise
 from hkflows.bijectors.ffjord import FFJORD
+from hkflows.bijectors.full_rank import FullRankAffine
 from hkflows.bijectors.low_rank import LowRankAffine
 from hkflows.bijectors.lu import LUAffine
 from hkflows.bijectors.orthogonal import GivensRotations, Householder, Rotation
@@ -27,6 +28,7 @@ __all__ = [
     "Chain",
     "Coupling",
     "Elementwise",
+    "FullRankAffine",
     "GivensRotations",
     "Householder",
     "LUAffine",

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hkflows import checks
+from hkflows.kernels.products import product
 
 Array = jax.Array
 
@@ -46,7 +47,7 @@ class LowRankAffine(distrax.Bijector):
         """Maps `x`, `[..., D]`, to `y`, `[..., D]`, and `log|det dy/dx|`, `[...]`."""
         x = checks.event("x", x, self._shift.shape[0])
         U = self._factor
-        y = self._shift + self._scale * (x + (x @ U) @ U.T)
+        y = self._shift + self._scale * (x + product(product(x, U), U.T))
         return y, jnp.broadcast_to(self._log_det(), x.shape[:-1])
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
@@ -54,13 +55,13 @@ class LowRankAffine(distrax.Bijector):
         y = checks.event("y", y, self._shift.shape[0])
         U = self._factor
         u = (y - self._shift) / self._scale
-        x = u - (u @ U) @ jnp.linalg.solve(self._inner(), U.T)
+        x = u - product(product(u, U), jnp.linalg.solve(self._inner(), U.T))
         return x, jnp.broadcast_to(-self._log_det(), y.shape[:-1])
 
     def _inner(self) -> Array:
         """Returns `I + U^T U`, `[R, R]`."""
         U = self._factor
-        return jnp.eye(U.shape[1], dtype=U.dtype) + U.T @ U
+        return jnp.eye(U.shape[1], dtype=U.dtype) + product(U.T, U)
 
     def _log_det(self) -> Array:
         return jnp.sum(jnp.log(self._scale)) + jnp.linalg.slogdet(self._inner())[1]

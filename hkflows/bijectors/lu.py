@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.conditioners import parameters
-from hkflows.kernels.linear import solve_unit_triangular, unit_product
+from hkflows.kernels.linear import solve_triangular, unit_product
 from hkflows.transformers.affine import END
 
 Array = jax.Array
@@ -54,6 +54,6 @@ class LUAffine(distrax.Bijector):
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
         y = checks.event("y", y, self._lower.shape[-1])
         mixed, log_scale = END.inverse(y, self._shift_and_scale)
-        x = solve_unit_triangular(self._lower, mixed, lower=True)
-        x = solve_unit_triangular(self._upper, x, lower=False)
+        x = solve_triangular(self._lower, mixed, lower=True, unit=True)
+        x = solve_triangular(self._upper, x, lower=False, unit=True)
         return x, jnp.sum(log_scale, axis=-1)

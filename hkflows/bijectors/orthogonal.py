@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from hkflows import checks
 from hkflows.conditioners import parameters
 from hkflows.kernels import orthogonal
+from hkflows.kernels.products import matvec, vecmat
 
 Array = jax.Array
 
@@ -132,10 +133,10 @@ class Rotation(_Orthogonal):
         self._matrix = orthogonal.cayley(_skew(parameters("rotation", (D, D), context)))
 
     def _turn(self, x: Array) -> Array:
-        return jnp.einsum("...ij,...j->...i", self._matrix, x)
+        return matvec(self._matrix, x)
 
     def _turn_back(self, y: Array) -> Array:
-        return jnp.einsum("...ji,...j->...i", self._matrix, y)
+        return vecmat(y, self._matrix)
 
 
 def _skew(matrix: Array) -> Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from hkflows import checks
 from hkflows.conditioners import parameters, scattered
 from hkflows.kernels import bounds, orthogonal, tanh_steps
+from hkflows.kernels.products import matvec, vecmat
 
 Array = jax.Array
 
@@ -85,11 +86,11 @@ class Sylvester(distrax.Bijector):
 
     def _within(self, x: Array) -> Array:
         """Returns `Q^T x`, `[..., M]`."""
-        return jnp.einsum("...md,...d->...m", self._frame, x)
+        return matvec(self._frame, x)
 
     def _back(self, z: Array) -> Array:
         """Returns `Q z`, `[..., D]`."""
-        return jnp.einsum("...md,...m->...d", self._frame, z)
+        return vecmat(z, self._frame)
 
 
 def _steps(outer: Array, inner: Array, offset: Array) -> tanh_steps.Steps:

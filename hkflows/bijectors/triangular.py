@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.conditioners import parameters
-from hkflows.kernels.linear import solve_unit_triangular, unit_product
+from hkflows.kernels.linear import solve_triangular, unit_product
 from hkflows.transformers.affine import END
 
 Array = jax.Array
@@ -51,7 +51,7 @@ class TriangularAffine(distrax.Bijector):
         y = checks.event("y", y, self._lower.shape[-1])
         norm = self._row_norms()
         mixed, log_scale = END.inverse(y, self._shift_and_scale)
-        x = solve_unit_triangular(self._lower, norm * mixed, lower=True)
+        x = solve_triangular(self._lower, norm * mixed, lower=True, unit=True)
         return x, jnp.sum(log_scale + jnp.log(norm), axis=-1)
 
     def _row_norms(self) -> Array:

@@ -11,6 +11,7 @@ from hkflows import checks
 from hkflows.conditioners import weights
 from hkflows.kernels import bounds, degrees
 from hkflows.kernels.blocks import BlockNetwork
+from hkflows.kernels.products import product
 
 Array = jax.Array
 
@@ -79,8 +80,9 @@ class Blocks(hk.Module):
         if context is not None:
             size = context.shape[-1]
             slope = weights.scaled_weight("w_context", (size, biases[0].size))
-            biases[0] = biases[0] + context @ slope
-            biases[-1] = biases[-1] + context @ weights.zero_weight("w_context_out", (size, D))
+            biases[0] = biases[0] + product(context, slope)
+            out_slope = weights.zero_weight("w_context_out", (size, D))
+            biases[-1] = biases[-1] + product(context, out_slope)
         return BlockNetwork(tuple(across), skip, tuple(biases), tuple(within))
 
     def _earlier(self, before: int, after: int) -> tuple[tuple[int, int], np.ndarray]:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from hkflows import checks
 from hkflows.conditioners import weights
+from hkflows.kernels.products import product
 
 Array = jax.Array
 
@@ -18,8 +19,8 @@ class _Parameters(hk.Module):
         bias = weights.bias("b", shape, init)
         if context is None:
             return bias
-        slope = context @ weights.zero_weight("w", (context.shape[-1], bias.size))
-        return bias + slope.reshape(*context.shape[:-1], *shape)
+        slope = weights.zero_weight("w", (context.shape[-1], bias.size))
+        return bias + product(context, slope).reshape(*context.shape[:-1], *shape)
 
 
 def parameters(

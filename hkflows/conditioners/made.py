@@ -11,6 +11,7 @@ from hkflows import checks
 from hkflows.conditioners import weights
 from hkflows.kernels import degrees
 from hkflows.kernels.masked_mlp import MaskedMLP
+from hkflows.kernels.products import product
 
 Array = jax.Array
 
@@ -111,7 +112,7 @@ class MADE(hk.Module):
             # Every unit may see the context: its degree, 0, is the lowest.
             fetch = weights.scaled_weight if hidden else weights.zero_weight
             slope = fetch("w_context", (context.shape[-1], bias.shape[-1]))
-            layers[0] = weight, bias + context @ slope
+            layers[0] = weight, bias + product(context, slope)
 
         return MaskedMLP(
             weights=tuple(weight for weight, _ in layers),

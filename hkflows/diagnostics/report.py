@@ -21,6 +21,7 @@ from hkflows.diagnostics.weights import (
     log_evidence,
     pareto_smooth,
 )
+from hkflows.precision import full_precision
 from hkflows.streams import stream_draws
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
@@ -71,6 +72,7 @@ class Diagnostics:
     log_weights: np.ndarray
 
 
+@full_precision
 def diagnose(
     q: Any,
     target: Target,

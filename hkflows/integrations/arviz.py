@@ -12,6 +12,7 @@ from hkflows import checks
 from hkflows.diagnostics.resampling import num_proposals, resample
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
+from hkflows.precision import full_precision
 from hkflows.streams import stream_draws
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
@@ -23,6 +24,7 @@ Array = jax.Array
 BATCH_SIZE = 1000  # draws at a time whose log density is asked for
 
 
+@full_precision
 def to_inference_data(
     target: Target,
     distribution: FlowDistribution,

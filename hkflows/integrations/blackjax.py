@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
+from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
@@ -85,6 +86,7 @@ class NutsDraws:
         return table(rows)
 
 
+@full_precision
 def sample_nuts(
     target: Target,
     distribution: FlowDistribution,

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hkflows.kernels.products import product
+
 Array = jax.Array
 
 MIN_SIDE = 1e-3  # smallest side of a bin, as a fraction of the box
@@ -52,9 +54,7 @@ def locate(point: Array, widths: Array, heights: Array, bound: float, *, axis: i
     shares = tuple(jax.nn.softmax(sides, axis=-1) for sides in logits)
     # For few bins a product with a triangle of ones is faster than a cumulative sum.
     triangle = jnp.triu(jnp.ones((num_bins, num_bins), widths.dtype), 1)
-    before = tuple(
-        jnp.matmul(share, triangle, precision=jax.lax.Precision.HIGHEST) for share in shares
-    )
+    before = tuple(product(share, triangle) for share in shares)
     inner = start(jnp.arange(1, num_bins), before[axis][..., 1:])
     index = jnp.sum(point[..., None] >= inner, axis=-1, dtype=jnp.int32)
     (x, width), (y, height) = map(_pick, logits, before, shares, (index, index))

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows.kernels import root
+from hkflows.kernels.products import matvec, product
 
 Array = jax.Array
 
@@ -80,10 +81,10 @@ class BlockNetwork:
         h = u
         offsets = []
         for across, bias, within in zip(self.across, self.biases, self.within[:-1], strict=False):
-            offsets.append(in_blocks(h @ across + bias))
-            h = jnp.tanh(offsets[-1] + _apply(within, in_blocks(h)))
+            offsets.append(in_blocks(product(h, across) + bias))
+            h = jnp.tanh(offsets[-1] + matvec(within, in_blocks(h)))
             h = h.reshape(*u.shape[:-1], across.shape[-1])
-        last = h @ self.across[-1] + u @ self.skip + self.biases[-1]
+        last = product(h, self.across[-1]) + product(u, self.skip) + self.biases[-1]
         offsets.append(in_blocks(last))
         blocks = [
             jnp.broadcast_to(within.reshape(self.event_size, -1), (*u.shape, within[0].size))
@@ -108,9 +109,9 @@ def forward(x: Array, params: Array, sizes: Sequence[int]) -> tuple[Array, Array
     *hidden, (offset, last) = _unpack(params, sizes)
     h, slope = x[..., None], jnp.ones_like(x)[..., None]
     for hidden_offset, within in hidden:
-        h = jnp.tanh(hidden_offset + _apply(within, h))
-        slope = (1.0 - h**2) * _apply(within, slope)
-    step, slope = _apply(last, h), _apply(last, slope)
+        h = jnp.tanh(hidden_offset + matvec(within, h))
+        slope = (1.0 - h**2) * matvec(within, slope)
+    step, slope = matvec(last, h), matvec(last, slope)
     return x + (step + offset)[..., 0], jnp.log1p(slope[..., 0])
 
 
@@ -143,7 +144,3 @@ def _unpack(params: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
         for part, shape in zip(jnp.split(params, ends[:-1], axis=-1), shapes, strict=True)
     ]
     return list(zip(parts[: len(parts) // 2], parts[len(parts) // 2 :], strict=True))
-
-
-def _apply(block: Array, h: Array) -> Array:
-    return jnp.einsum("...ij,...j->...i", block, h)

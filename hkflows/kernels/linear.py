@@ -1,10 +1,12 @@
-"""Products and solves with unit triangular matrices that may come in batches."""
+"""Products and solves with triangular matrices that may come in batches."""
 
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from hkflows.kernels.products import matvec
 
 Array = jax.Array
 
@@ -16,29 +18,30 @@ def unit_product(strict: Array, x: Array) -> Array:
         strict: `[..., D, D]`, a strictly triangular matrix.
         x: `[..., D]`; its leading dimensions broadcast against those of the matrix.
     """
-    return x + jnp.einsum("...ij,...j->...i", strict, x)
+    return x + matvec(strict, x)
 
 
-def solve_unit_triangular(strict: Array, b: Array, *, lower: bool) -> Array:
-    """Returns `x` with `(I + strict) x = b`.
+def solve_triangular(matrix: Array, b: Array, *, lower: bool, unit: bool = False) -> Array:
+    """Returns `x` with `A x = b`.
 
     Args:
-        strict: `[..., D, D]`, a strictly triangular matrix.
+        matrix: `[..., D, D]`, A, a triangular matrix.
         b: `[..., D]`; its leading dimensions broadcast against those of the matrix.
-        lower: which triangle `strict` is.
+        lower: which triangle it is.
+        unit: whether the diagonal of A is one, whatever that of `matrix` is.
     """
     D = b.shape[-1]
-    batch = jnp.broadcast_shapes(b.shape[:-1], strict.shape[:-2])
+    batch = jnp.broadcast_shapes(b.shape[:-1], matrix.shape[:-2])
     b = jnp.broadcast_to(b, (*batch, D))
-    sizes = (1,) * (len(batch) - strict.ndim + 2) + strict.shape[:-2]
-    # All events that share a matrix are rows of one solve, x (I + strict)^T = b.
+    sizes = (1,) * (len(batch) - matrix.ndim + 2) + matrix.shape[:-2]
+    # All events that share a matrix are rows of one solve, x A^T = b.
     own = [axis for axis, size in enumerate(sizes) if size != 1]
     shared = [axis for axis, size in enumerate(sizes) if size == 1]
     order = (*own, *shared, len(batch))
-    matrices = strict.reshape(*(sizes[axis] for axis in own), D, D)
+    matrices = matrix.reshape(*(sizes[axis] for axis in own), D, D)
     num_rows = math.prod(batch[axis] for axis in shared)
     rows = b.transpose(order).reshape(*matrices.shape[:-2], num_rows, D)
     x = jax.lax.linalg.triangular_solve(
-        matrices.astype(b.dtype), rows, lower=lower, transpose_a=True, unit_diagonal=True
+        matrices.astype(b.dtype), rows, lower=lower, transpose_a=True, unit_diagonal=unit
     )
     return x.reshape([b.shape[axis] for axis in order]).transpose(np.argsort(order))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hkflows.kernels.linear import solve_unit_triangular
+from hkflows.kernels.linear import solve_triangular
 
 Array = jax.Array
 
@@ -46,7 +46,7 @@ def _reparameterize_jvp(
     jacobian = jax.vmap(column, out_axes=-1)(jnp.eye(x.shape[-1], dtype=x.dtype))
     density = jnp.diagonal(jacobian, axis1=-2, axis2=-1)
     strict = jnp.tril(jacobian / density[..., None], -1)
-    return x, -solve_unit_triangular(strict, move / density, lower=True)
+    return x, -solve_triangular(strict, move / density, lower=True, unit=True)
 
 
 def _transform(logits: Array, loc: Array, scale: Array, x: Array) -> Array:

@@ -1,4 +1,8 @@
-"""Matrix products whose factors may be rounded to a lower precision."""
+"""Matrix products in the precision of their factors, or in one that is asked for.
+
+By default accelerators round the factors of a product in float32 to fewer digits (TF32, bfloat16).
+The two directions of a layer would then no longer invert each other.
+"""
 
 import functools
 
@@ -6,6 +10,21 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+
+
+def product(x: Array, weight: Array) -> Array:
+    """Returns `x @ weight`."""
+    return jnp.matmul(x, weight, precision=jax.lax.Precision.HIGHEST)
+
+
+def matvec(matrix: Array, x: Array) -> Array:
+    """Returns the product of matrices, `[..., M, D]`, and vectors, `[..., D]`."""
+    return jnp.einsum("...md,...d->...m", matrix, x, precision=jax.lax.Precision.HIGHEST)
+
+
+def vecmat(z: Array, matrix: Array) -> Array:
+    """Returns the product of vectors, `[..., M]`, and matrices, `[..., M, D]`."""
+    return jnp.einsum("...m,...md->...d", z, matrix, precision=jax.lax.Precision.HIGHEST)
 
 
 def rounded(x: Array, dtype: jnp.dtype | None) -> Array:
@@ -32,7 +51,7 @@ def _round_jvp(
 
 def matmul(x: Array, weight: Array, dtype: jnp.dtype | None) -> Array:
     """Returns `x @ weight`: the factors rounded to `dtype`, the sums in their own precision."""
-    return x @ weight if dtype is None else _low_matmul(x, weight, dtype)
+    return product(x, weight) if dtype is None else _low_matmul(x, weight, dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -48,5 +67,6 @@ def _low_matmul_jvp(
 ) -> tuple[Array, Array]:
     """Multiplies the same factors; tangents, and so sums of gradients, are not rounded."""
     x, weight = primals
-    tangent = tangents[0] @ rounded(weight, dtype) + rounded(x, dtype) @ tangents[1]
+    tangent = product(tangents[0], rounded(weight, dtype))
+    tangent += product(rounded(x, dtype), tangents[1])
     return _low_matmul(x, weight, dtype), tangent

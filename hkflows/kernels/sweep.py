@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hkflows.kernels.products import product
+
 Array = jax.Array
 Unit = Callable[[Array, Array | float, Array], tuple[Array, Array]]
 Solve = Callable[[Any, Array], tuple[Any, Array]]
@@ -97,7 +99,7 @@ def sweep(
         for index, bias in enumerate(biases):
             offset = bias[block.units(index + 1)]
             if known:
-                offset = offset + block.from_known(index).T @ known[index]
+                offset = offset + product(block.from_known(index).T, known[index])
             offsets.append(block.spread(index + 1, offset))
         spread_gates = [
             block.spread(index + 1, gate[block.units(index + 1)])
@@ -203,11 +205,11 @@ def _diagonal(
             values[layer] = jax.lax.dynamic_update_slice_in_dim(values[layer], new, start, axis=0)
 
         values = list(values)
-        solution, new = solve(row, offsets[-1] + weights[-1] @ values[-1])
+        solution, new = solve(row, offsets[-1] + product(weights[-1], values[-1]))
         put(0, new)
         skip: Array | float = 0.0
         for index in range(num_layers - 1):
-            z = offsets[index] + weights[index] @ values[index]
+            z = offsets[index] + product(weights[index], values[index])
             new, skip = unit(z, skip if residual else 0.0, gates[index])
             put(index + 1, new)
         return values, solution

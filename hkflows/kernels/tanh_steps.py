@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows.kernels import autoregressive, root
+from hkflows.kernels.products import matvec
 
 Array = jax.Array
 
@@ -64,8 +65,8 @@ class Steps:
     def __call__(self, u: Array) -> Array:
         """Returns the parameters `[..., M, 4]` at `u`, shape `[..., M]`."""
         r, t = (jnp.diagonal(matrix, axis1=-2, axis2=-1) for matrix in (self.outer, self.inner))
-        c = _product(jnp.triu(self.inner, 1), u) + self.offset
-        d = _product(jnp.triu(self.outer, 1), jnp.tanh(t * u + c))
+        c = matvec(jnp.triu(self.inner, 1), u) + self.offset
+        d = matvec(jnp.triu(self.outer, 1), jnp.tanh(t * u + c))
         return jnp.stack(jnp.broadcast_arrays(r, t, c, d), axis=-1)
 
 
@@ -93,7 +94,3 @@ def _of_one_kind(steps: Steps, value: Array) -> tuple[Steps, Array]:
     shape = jnp.broadcast_shapes(value.shape, steps.offset.shape)
     steps = jax.tree.map(lambda array: array.astype(dtype), steps)
     return steps, jnp.broadcast_to(value, shape).astype(dtype)
-
-
-def _product(matrix: Array, x: Array) -> Array:
-    return jnp.einsum("...ij,...j->...i", matrix, x)

@@ -14,6 +14,7 @@ import numpy as np
 
 from hkflows.kernels.degrees import hidden_degrees
 from hkflows.kernels.masked_mlp import MaskedMLP
+from hkflows.kernels.products import product
 from hkflows.kernels.sweep import Solve, Staircase, Unit, sweep
 
 Array = jax.Array
@@ -165,7 +166,7 @@ def _without_constants(
     constants = jnp.zeros((0, 1), biases[0].dtype)  # the values of the last layer's units
     ends = [np.arange(D + 1)]
     for index in range(len(weights)):
-        biases[index] = biases[index] + weights[index][: len(constants)].T @ constants
+        biases[index] = biases[index] + product(weights[index][: len(constants)].T, constants)
         weights[index] = weights[index][len(constants) :]
         if index < len(weights) - 1:
             degrees = hidden_degrees(len(biases[index]), D, network.conditional)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows.bases import standard_normal
-from hkflows.bijectors import Chain, LowRankAffine
+from hkflows.bijectors import Chain, FullRankAffine, LowRankAffine
 from hkflows.distributions import FlowDistribution
 
 Array = jax.Array
@@ -18,8 +18,7 @@ MAX_DENSE_SIZE = 500  # dimensions, for matrices without structure
 
 def gaussian(mean: Array, factor: Array) -> FlowDistribution:
     """Returns `N(mean, F F^T)`, for `mean` `[D]` and `F` lower triangular, `[D, D]`."""
-    affine = Chain([distrax.TriangularLinear(factor), distrax.ScalarAffine(mean)])
-    return FlowDistribution(standard_normal(mean.shape[0]), affine)
+    return FlowDistribution(standard_normal(mean.shape[0]), FullRankAffine(mean, factor))
 
 
 def diagonal_gaussian(mean: Array, scale: Array) -> FlowDistribution:

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from hkflows import checks
+from hkflows.precision import full_precision
 from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.training.density.averaging import Averaged, averaging
 from hkflows.training.density.fit import DensityFit
@@ -50,6 +51,7 @@ PATIENCE = 50  # steps without a better score, and a quarter of those to the bes
 NUM_SAMPLE = 1000  # rows to report on if none are held out
 
 
+@full_precision
 def fit_density(
     flow: hk.Transformed,
     data: ArrayLike | Iterator,

@@ -15,6 +15,7 @@ from hkflows import checks
 from hkflows.diagnostics import Diagnostics
 from hkflows.diagnostics.resampling import num_proposals, resample
 from hkflows.distributions import FlowDistribution
+from hkflows.precision import full_precision
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
@@ -95,6 +96,7 @@ class PosteriorFit:
         """The fitted distribution on the unconstrained vector."""
         return self.flow.apply(self.params)
 
+    @full_precision
     def sample(self, key: Array | int, n: int, *, importance_resample: bool = False) -> Any:
         """Draws from the fit, in the user's parameters.
 

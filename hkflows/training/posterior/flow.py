@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from hkflows import checks, elbo
 from hkflows.distributions import FlowDistribution
+from hkflows.precision import full_precision
 from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
@@ -37,6 +38,7 @@ SETTLED = 0.04  # standard deviation of the log weights (nats): an ELBO some 0.0
 LEAST_GAIN = 0.01  # of a round (nats) for another one to be worth its while
 
 
+@full_precision
 def fit_flow(
     target: Target,
     flow: hk.Transformed,

@@ -11,6 +11,7 @@ import numpy as np
 from hkflows import checks
 from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
+from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.gaussians import gaussian
@@ -36,6 +37,7 @@ class _Batch(NamedTuple):
     standard_error: Array
 
 
+@full_precision
 def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -> FlowDistribution:
     """Fits a Gaussian with a full covariance matrix by batch and match.
 

@@ -10,6 +10,7 @@ from hkflows import checks
 from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain, LowRankAffine
 from hkflows.distributions import FlowDistribution
+from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.loop.minimise import minimise
@@ -43,6 +44,7 @@ def _apply(params: _Parameters) -> FlowDistribution:
     return FlowDistribution(standard_normal(len(params.shift)), _affine(params))
 
 
+@full_precision
 def fit_low_rank_gaussian(
     target: Target, start: FlowDistribution, *, key: Array | int
 ) -> FlowDistribution:

@@ -20,6 +20,7 @@ from hkflows import checks, elbo
 from hkflows.compilation import quick_jit
 from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
+from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.around import around, unmoved
@@ -49,6 +50,7 @@ NUM_DIAGNOSTIC_DRAWS_WITH_DATA = 1000
 
 
 @held_back(signal.SIGINT)
+@full_precision
 def fit_posterior(
     target: Target,
     *,

@@ -12,6 +12,7 @@ from hkflows import checks
 from hkflows.compilation import quick_jit
 from hkflows.distributions import FlowDistribution
 from hkflows.kernels.along import gradient_along
+from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.gaussians import diagonal_gaussian
@@ -30,6 +31,7 @@ SEARCH_SIZE = 256
 MAX_SEARCHES = 400
 
 
+@full_precision
 def find_start(target: Target, *, key: Array | int, point: Array | None = None) -> FlowDistribution:
     """Finds a Gaussian with independent dimensions that overlaps the posterior.
 
