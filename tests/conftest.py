@@ -1,8 +1,9 @@
 import contextlib
+import gc
 import os
 import signal
 
-# The suite compiles thousands of small programs and runs each once: four settings for speed.
+# The suite compiles thousands of small programs and runs each once: seven settings for speed.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 os.environ.setdefault("NPROC", "1")  # threads of XLA: there are as many processes as cores
@@ -13,6 +14,9 @@ import pytest  # noqa: E402
 from hkflows import compilation  # noqa: E402
 
 jax.config.update("jax_disable_most_optimizations", True)
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
+jax.config.update("jax_traceback_in_locations_limit", 0)
+gc.set_threshold(50_000, 20, 50)  # tracing makes many objects that live on
 for options in (compilation.LIGHT, compilation.QUICK):
     options.update(compilation.INSTANT)
 

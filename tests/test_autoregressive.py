@@ -19,6 +19,7 @@ SEQUENTIAL = [
     for case in zoo.cases(sizes=(1, 3))
     if case.name.startswith(("iaf", "maf", "linear_iaf", "reverse_iaf"))
     and (case.event_size > 1 or case.name.endswith("affine"))
+    and (case.conditional or not case.name.endswith("rational_quadratic"))  # slow to compile
 ]
 
 

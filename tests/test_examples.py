@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 import hkflows as hkf
+from hkflows.training.posterior import recipe
 
 FOLDER = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -26,6 +27,12 @@ def fell(losses: np.ndarray) -> bool:
     """Returns whether the losses are finite, and their last tenth lower than their first."""
     tenth = len(losses) // 10
     return bool(np.all(np.isfinite(losses)) and losses[-tenth:].mean() < losses[:tenth].mean())
+
+
+@pytest.fixture
+def quick_flow(monkeypatch):
+    """A smaller flow in place of the default one, where the example is about something else."""
+    monkeypatch.setattr(recipe, "default_flow", lambda D: hkf.flows.iaf(D, num_layers=1))
 
 
 def test_eight_schools(tmp_path, capsys):
@@ -91,7 +98,7 @@ def test_in_your_transform(tmp_path):
     assert figure.stat().st_size > 0
 
 
-def test_eight_schools_numpyro(tmp_path):
+def test_eight_schools_numpyro(tmp_path, quick_flow):
     figure = tmp_path / "schools.png"
     example = load("eight_schools_numpyro")
     result = example.main(num_steps=200, num_draws=20_000, figure=figure)
@@ -113,7 +120,7 @@ def test_eight_schools_numpyro_is_the_model_of_eight_schools():
         np.testing.assert_allclose(target.log_density(z), by_hand.log_density(z), rtol=1e-5)
 
 
-def test_diabetes(tmp_path):
+def test_diabetes(tmp_path, quick_flow):
     figure = tmp_path / "diabetes.png"
     result = load("diabetes").main(num_steps=50, num_draws=20_000, figure=figure)
     # The Gaussian of the second stage is nearly all that there is to find.
@@ -153,9 +160,9 @@ def test_two_modes(tmp_path):
     assert figure.stat().st_size > 0
 
 
-def test_minibatch(tmp_path):
+def test_minibatch(tmp_path, quick_flow):
     figure = tmp_path / "minibatch.png"
-    result = load("minibatch").main(num_rows=10_000, num_steps=50, figure=figure)
+    result = load("minibatch").main(num_rows=3000, num_steps=50, figure=figure)
     np.testing.assert_allclose(result["mean_errors"], 0.0, atol=0.1)
     np.testing.assert_allclose(result["sd_errors"], 0.0, atol=0.1)
     assert figure.stat().st_size > 0
@@ -170,7 +177,7 @@ def test_minibatch_laplace_is_at_the_mode():
     np.testing.assert_allclose(features.T @ slope, mode[1:], atol=1e-6)
 
 
-def test_horseshoe(tmp_path):
+def test_horseshoe(tmp_path, quick_flow):
     figure = tmp_path / "horseshoe.png"
     result = load("horseshoe").main(
         num_steps=100, num_chains=2, num_chain_draws=20, num_warmup=20, figure=figure

@@ -10,10 +10,12 @@ import pytest
 
 import hkflows as hkf
 from hkflows import training
+from hkflows.training.batches import batches
 from hkflows.training.gaussians import gaussian
 from hkflows.training.loop.minimise import Result
-from hkflows.training.posterior import data as data_module
 from hkflows.training.posterior import gaussian as gaussian_module
+from hkflows.training.posterior.data import given
+from hkflows.training.posterior.flow import ROUND_STEPS
 from hkflows.training.posterior.fresh import elbo_error, finite_moments
 from hkflows.training.posterior.negative_elbo import Fixed, NegativeElbo, Report
 from hkflows.training.posterior.stage_log import StageLog
@@ -273,7 +275,7 @@ def test_the_flow_stage_gains_what_a_gaussian_cannot():
     assert fit.diagnostics.verdict == "good"
     # Weights as even as these need no more than the first round.
     assert "log weights vary" in fit.stop_reason
-    assert fit.losses.size == training.flow.ROUND_STEPS[0]
+    assert fit.losses.size == ROUND_STEPS[0]
 
 
 def test_a_stage_that_does_not_help_is_dropped():
@@ -366,7 +368,7 @@ def test_all_data_in_chunks_is_all_data_at_once():
     """103 rows in chunks of 10: ten whole ones and one of three."""
     target = from_rows()
     z = jnp.asarray([0.3, -0.7])
-    chunked = data_module.given(target.log_density, jnp.asarray(ROWS), 10)
+    chunked = given(target.log_density, jnp.asarray(ROWS), 10)
     value, gradient = jax.value_and_grad(chunked)(z)
     exact, exact_gradient = jax.value_and_grad(target.log_density)(z, jnp.asarray(ROWS))
     np.testing.assert_allclose(value, exact, rtol=1e-5)
@@ -374,7 +376,7 @@ def test_all_data_in_chunks_is_all_data_at_once():
 
 
 def test_batches_go_through_all_rows():
-    rows = np.asarray(data_module.batches(KEY, 12, 4, 7))
+    rows = np.asarray(batches(KEY, 12, 4, 7))
     assert rows.shape[0] >= 7
     for epoch in range(2):
         assert sorted(rows[3 * epoch : 3 * epoch + 3].ravel()) == list(range(12))
