@@ -16,7 +16,7 @@ import pytest
 
 import hkflows as hkf
 from hkflows.training.loop import minimise
-from hkflows.training.posterior import recipe
+from hkflows.training.posterior import first_stages, recipe
 
 DATA = np.random.default_rng(0).normal(size=(200, 2)) ** 3
 # Without held-out rows, so that no fit ends early.
@@ -198,7 +198,7 @@ def test_a_posterior_keeps_its_first_stages(tmp_path, monkeypatch):
     settings |= {"checkpoint_dir": tmp_path, "resume": True}
     part = hkf.fit_posterior(target, callback=until(250, ctrl_c), **settings)
     assert "interrupted" in part.stop_reason
-    monkeypatch.setattr(recipe, "find_start", None)  # not to be called again
+    monkeypatch.setattr(first_stages, "find_start", None)  # not to be called again
     resumed = hkf.fit_posterior(target, **settings)
     assert_equal(resumed, whole)
     np.testing.assert_array_equal(resumed.diagnostics.log_weights, whole.diagnostics.log_weights)

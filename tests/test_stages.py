@@ -17,6 +17,7 @@ from hkflows.training.posterior import gaussian as gaussian_module
 from hkflows.training.posterior.data import given
 from hkflows.training.posterior.flow import ROUND_STEPS
 from hkflows.training.posterior.fresh import elbo_error, finite_moments
+from hkflows.training.posterior.low_rank import low_rank_gaussian
 from hkflows.training.posterior.negative_elbo import Fixed, NegativeElbo, Report
 from hkflows.training.posterior.stage_log import StageLog
 
@@ -227,6 +228,14 @@ def test_a_gaussian_of_low_rank_within_a_constraint():
     mean, covariance = moments(found)
     np.testing.assert_allclose(mean, 1.0, atol=0.02)
     np.testing.assert_allclose(covariance, 0.09 * np.eye(3), atol=0.01)
+
+
+def test_skipped_steps_of_low_rank_are_counted():
+    """Where a third of the draws are NaN, nearly every step of 64 draws is."""
+    target = hkf.Target(lambda z: jnp.where(z[0] > 0.5, jnp.nan, -0.5 * jnp.sum(z**2)), 2)
+    start = gaussian(jnp.zeros(2), jnp.eye(2))
+    _, num_skipped = low_rank_gaussian(target, start, 0)
+    assert num_skipped >= 250  # the first chunk
 
 
 def test_a_covariance_of_low_rank_is_found():

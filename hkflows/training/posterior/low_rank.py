@@ -64,6 +64,13 @@ def fit_low_rank_gaussian(
         Ong, Nott & Smith (2018), "Gaussian variational approximation with a factor covariance
         structure", arXiv:1701.03208.
     """
+    return low_rank_gaussian(target, start, key)[0]
+
+
+def low_rank_gaussian(
+    target: Target, start: FlowDistribution, key: Array | int
+) -> tuple[FlowDistribution, int]:
+    """Returns the Gaussian, and how many of its steps were skipped, their gradient not finite."""
     D = target.event_size
     factor_key, fresh_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
     objective = NegativeElbo(
@@ -84,7 +91,8 @@ def fit_low_rank_gaussian(
         num_steps=NUM_STEPS,
         chunk_steps=CHUNK_STEPS,
     )
-    return FlowDistribution(standard_normal(D), Chain([_affine(result.params), start.bijector]))
+    affine = Chain([_affine(result.params), start.bijector])
+    return FlowDistribution(standard_normal(D), affine), result.num_skipped
 
 
 def _affine(params: _Parameters) -> LowRankAffine:

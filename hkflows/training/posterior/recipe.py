@@ -6,7 +6,6 @@ import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
 import haiku as hk
@@ -22,25 +21,19 @@ from hkflows.diagnostics import diagnose
 from hkflows.distributions import FlowDistribution
 from hkflows.precision import full_precision
 from hkflows.targets import Target
-from hkflows.targets.argument import as_argument
 from hkflows.training.around import around, unmoved
-from hkflows.training.gaussians import MAX_DENSE_SIZE
 from hkflows.training.loop.checkpoints import checkpoint_folder
 from hkflows.training.loop.minimise import Result
 from hkflows.training.loop.snapshot import Callback
 from hkflows.training.posterior.data import check_data, check_estimate, given
 from hkflows.training.posterior.default_flow import default_flow
-from hkflows.training.posterior.fit import PosteriorFit, Stage
+from hkflows.training.posterior.first_stages import Keys, first_stages
+from hkflows.training.posterior.fit import PosteriorFit
 from hkflows.training.posterior.flow import SETTLED, check_settings, fit_flow
-from hkflows.training.posterior.gaussian import fit_gaussian
-from hkflows.training.posterior.low_rank import fit_low_rank_gaussian
 from hkflows.training.posterior.negative_elbo import CHUNK_ROWS
 from hkflows.training.posterior.powers import powered
 from hkflows.training.posterior.stage_log import StageLog
-from hkflows.training.posterior.start import find_start
 from hkflows.training.signals import has_come, held_back
-from hkflows.training.storage import digests, folders
-from hkflows.training.storage.saving import remembered
 from hkflows.training.transformed import check_flow, initial_params
 
 Array = jax.Array
@@ -141,8 +134,12 @@ def fit_posterior(
     batch = () if data is None else (data,)
     key = checks.prng_key("key", key)
     first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(key, 5)
-    log = StageLog(posterior, stage_key)
     folder = checkpoint_folder(checkpoint_dir, resume)
+
+    def check(q: FlowDistribution, num_points: int) -> None:
+        points = _draws(q, first_key, num_points)
+        target.check_at(points, *batch)
+        check_estimate(target, points, data)
 
     def train(
         flow: hk.Transformed, gaussian: FlowDistribution | None, folder: pathlib.Path | None
@@ -161,11 +158,10 @@ def fit_posterior(
         )
 
     if flow is not None:
+        log = StageLog(posterior, stage_key)
         check_flow(flow)
         first = _first(flow, initial_params(flow, (target.event_size,), first_key))
-        points = _draws(first, first_key, 100)
-        target.check_at(points, *batch)
-        check_estimate(target, points, data)
+        check(first, num_points=100)
         result = train(flow, None, folder)
         log.add_flow(result)
         fitted = flow, result.params
@@ -174,23 +170,16 @@ def fit_posterior(
         if annealing is not None:
             density = powered(posterior.log_density, annealing)
             tempered = dataclasses.replace(posterior, log_density=density)
-        if folder is not None:
-            folders.claim(folder, _problem(tempered, key, point), resume)
-
-        def first_stages() -> tuple[FlowDistribution, tuple[Stage, ...]]:
-            start = find_start(tempered, key=first_key, point=point)
-            points = _draws(start, first_key, 10)
-            target.check_at(points, *batch)
-            check_estimate(target, points, data)
-            log.add("start", start, "independent dimensions")
-            full = target.event_size <= MAX_DENSE_SIZE
-            fit_a_gaussian = fit_gaussian if full else fit_low_rank_gaussian
-            gaussian = fit_a_gaussian(tempered, start, key=gaussian_key)
-            better = log.add("gaussian", gaussian, "all correlations" if full else "low rank").kept
-            return gaussian if better else start, tuple(log.stages)
-
-        best, stages = remembered(folder and folder / "gaussian", first_stages)
-        log.stages = list(stages)
+        best, stages = first_stages(
+            posterior,
+            tempered,
+            keys=Keys(first_key, gaussian_key, stage_key),
+            point=point,
+            check=functools.partial(check, num_points=10),
+            folder=folder,
+            resume=resume,
+        )
+        log = StageLog(posterior, stage_key, stages)
         fitted, result = (unmoved(best), {}), None
         spread = next((stage.spread for stage in reversed(stages) if stage.kept), np.inf)
         if num_steps is None and annealing is None and spread < SETTLED:
@@ -237,16 +226,3 @@ def _first(flow: hk.Transformed, params: Any) -> FlowDistribution:
 @functools.partial(quick_jit, static_argnames="n")
 def _draws(q: FlowDistribution, key: Array, n: int) -> Array:
     return q.sample(seed=key, sample_shape=(n,))
-
-
-def _problem(target: Target, key: Array, point: Array | None) -> dict[str, Any]:
-    """Returns what makes the first stages of a fit what they are."""
-    log_density = as_argument(target.log_density)
-    lowered = _value_and_gradient.lower(log_density, jnp.zeros(target.event_size))
-    settings = {"start": digests.of_tree(point)}
-    return digests.problem("stages", lowered, key=key, data=log_density, settings=settings)
-
-
-@jax.jit
-def _value_and_gradient(log_density: Callable[[Array], Array], z: Array) -> tuple[Array, Array]:
-    return jax.value_and_grad(log_density)(z)

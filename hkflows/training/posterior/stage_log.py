@@ -1,6 +1,7 @@
 """The record of a fit's stages: what each reached, what it took, whether it is kept."""
 
 import time
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -21,10 +22,16 @@ Array = jax.Array
 
 
 class StageLog:
-    """The stages of a fit, as they come to pass."""
+    """The stages of a fit, as they come to pass.
 
-    def __init__(self, posterior: Target, key: Array):
-        self.stages: list[Stage] = []
+    Args:
+        posterior: by which they are judged.
+        key: a PRNG key of the draws for it.
+        stages: those before.
+    """
+
+    def __init__(self, posterior: Target, key: Array, stages: Sequence[Stage] = ()):
+        self.stages = list(stages)
         self._clock = time.perf_counter()
         self._posterior = posterior
         self._key = key

@@ -78,17 +78,17 @@ def load_fit(
     return fit
 
 
-def remembered(folder: pathlib.Path | None, compute: Callable[[], Any]) -> Any:
+def remembered(folder: pathlib.Path, compute: Callable[[], Any]) -> Any:
     """Returns what a function computes, or what is in a folder from an earlier call.
 
     Args:
-        folder: where to keep it, if anywhere; not if Ctrl-C has cut the computation short.
+        folder: where to keep it, unless Ctrl-C has cut the computation short.
         compute: returns what can be described.
     """
-    if folder is not None and folders.is_written(folder):
+    if folders.is_written(folder):
         return recover(*folders.read("checkpoint_dir", folder), {})
     value = compute()
-    if folder is None or has_come(signal.SIGINT):
+    if has_come(signal.SIGINT):
         return value
     arrays: dict[str, np.ndarray] = {}
     description = describe(value, arrays, "value")
