@@ -36,8 +36,8 @@ def concrete(name: str, value: Any) -> np.ndarray:
 
 def positive_float(name: str, value: Any) -> float:
     """Returns `value` as a finite `float` above zero, or raises `ValueError`."""
-    number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
-    if not number or not 0.0 < value < float("inf"):
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if not number or isinstance(value, bool) or not 0.0 < value < float("inf"):
         raise ValueError(f"`{name}` must be a positive finite number; got {value!r}.")
     return float(value)
 

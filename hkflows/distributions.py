@@ -94,17 +94,17 @@ class FlowDistribution(distrax.Distribution):
 
         Its leading dimensions broadcast against `batch_shape`.
         """
-        x, log_det = self._invert(value)
+        x, log_det = self._invert("value", value)
         return self.base.log_prob(x) + log_det
 
     def inverse(self, y: Array) -> Array:
         """Returns the base point `x`, `[..., D]`, that the flow maps to `y`."""
-        return self._invert(y)[0]
+        return self._invert("y", y)[0]
 
-    def _invert(self, y: Array) -> tuple[Array, Array]:
+    def _invert(self, name: str, y: Array) -> tuple[Array, Array]:
         *batch_shape, event_size = self._result.shape
-        y = checks.event("value", y, event_size)
-        checks.broadcasts("value", y.shape[:-1], tuple(batch_shape))
+        y = checks.event(name, y, event_size)
+        checks.broadcasts(name, y.shape[:-1], tuple(batch_shape))
         return self.bijector.inverse_and_log_det(y)
 
     def sample_base(self, *, seed: Array, sample_shape: tuple[int, ...] = ()) -> Array:

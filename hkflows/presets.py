@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
 import haiku as hk
@@ -64,18 +64,17 @@ def preset(make: Callable[P, hk.Transformed]) -> Callable[P, hk.Transformed]:
 
     @functools.wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> hk.Transformed:
-        flow = make(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = {name: _hashable(value) for name, value in bound.arguments.items()}
-        return Preset(flow, make.__name__, arguments)
+        bound.arguments.update({key: _hashable(value) for key, value in bound.arguments.items()})
+        return Preset(make(*bound.args, **bound.kwargs), make.__name__, dict(bound.arguments))
 
     MAKERS[make.__name__] = made
     return made
 
 
 def _hashable(value: Any) -> Any:
-    """Returns an argument, sequences and arrays of numbers as tuples."""
+    """Returns an argument, sequences, iterators and arrays of numbers as tuples."""
     if isinstance(value, np.ndarray | jax.Array):
         value = np.asarray(value).tolist()
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if isinstance(value, list | Iterator) else value

@@ -29,6 +29,17 @@ def transformed(name, event_size, bijector=lambda context: hkf.Permutation.rever
     return hk.without_apply_rng(hk.transform(build))
 
 
+def test_a_mixture_of_lower_precision(x64):
+    """Its density and the derivatives of its draws have its dtype."""
+    logits, loc = jnp.zeros(2, jnp.float32), jnp.asarray([[-1.0], [1.0]], jnp.float32)
+
+    def draw(loc):
+        return NormalMixture(logits, loc, jnp.ones_like(loc)).sample(seed=jax.random.key(0))[0]
+
+    assert jax.grad(draw)(loc).dtype == jnp.float32
+    assert NormalMixture(logits, loc, jnp.ones_like(loc)).log_prob(loc[0]).dtype == jnp.float32
+
+
 @every_base
 def test_gradients_through_draws_are_those_of_the_exact_elbo(name):
     """Total and path gradients average to that of the ELBO by quadrature, in every parameter."""

@@ -203,6 +203,8 @@ def test_a_posterior_keeps_its_first_stages(tmp_path, monkeypatch):
     assert_equal(resumed, whole)
     np.testing.assert_array_equal(resumed.diagnostics.log_weights, whole.diagnostics.log_weights)
     assert [stage.elbo for stage in resumed.stages] == [stage.elbo for stage in whole.stages]
+    with pytest.raises(ValueError, match="`path` must hold a fit"):
+        hkf.load_fit(tmp_path / "gaussian")
     other = hkf.Target(lambda z: jnp.sum(2.0 * z - jnp.exp(z)), 1)
     with pytest.raises(ValueError, match="another flow, target"):
         hkf.fit_posterior(other, **settings)

@@ -206,10 +206,11 @@ def test_how_the_verdict_combines(changes, verdict):
 
 
 def test_a_tail_is_told_from_a_fit_that_is_far_off():
-    fine = {"num_samples": 1000, "num_zero": 0, "num_nonfinite": 0, "khat": 0.9, "rounding": 0.0}
+    fine = {"num_samples": 1000, "num_zero": 0, "num_nonfinite": 0, "rounding": 0.0}
     parameters = diagnostics.Parameters(("a",), *[np.zeros(1)] * 7)
-    for ess, words in ((940.0, "lacks a tail"), (300.0, "not close")):
-        verdict, reason = judge(ess=ess, missed_mass=0.0, parameters=parameters, **fine)
+    cases = ((940.0, 0.9, "lacks a tail"), (300.0, 0.9, "not close"), (940.0, None, "install"))
+    for ess, khat, words in cases:
+        verdict, reason = judge(ess=ess, khat=khat, missed_mass=0.0, parameters=parameters, **fine)
         assert verdict == "do not trust"
         assert words in reason
 
@@ -261,6 +262,19 @@ def test_modes_with_half_of_the_mass_are_found(middle, scale, other_scale):
     for key in range(8):
         far, error = diagnostics.far_evidence(q, log_density, 0.0, draws, jax.random.key(key))
         np.testing.assert_allclose(far, 0.0, atol=max(4.0 * error, 0.05))
+
+
+def test_a_mode_is_found_from_fewer_draws_than_dimensions():
+    """Their covariance matrix has no Cholesky factor."""
+    q = gaussian(jnp.full(5, 2.0), jnp.eye(5))
+    other = gaussian(jnp.full(5, -2.0), jnp.eye(5))
+
+    def log_density(z):
+        return jnp.logaddexp(q.log_prob(z), other.log_prob(z))
+
+    draws = q.sample(seed=0, sample_shape=(4,))
+    far, error = diagnostics.far_evidence(q, log_density, 0.0, draws, jax.random.key(0))
+    np.testing.assert_allclose(far, 0.0, atol=max(4.0 * error, 0.1))
 
 
 def test_far_modes_are_weighed():

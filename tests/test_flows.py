@@ -97,6 +97,13 @@ def test_a_context_network_of_widths_is_a_value(tmp_path):
     assert hkf.load_fit(tmp_path / "fit").flow == flow
 
 
+def test_sizes_may_be_used_up_by_reading_them():
+    flow = hkf.flows.iaf(2, hidden_sizes=(width for width in (3, 4)))
+    assert flow == hkf.flows.iaf(2, hidden_sizes=[3, 4])
+    params = jax.eval_shape(flow.init, jax.random.key(0))
+    assert sum(leaf.shape == (3, 4) for leaf in jax.tree.leaves(params)) == 4, "one a layer"
+
+
 def test_a_context_network_needs_a_context():
     flow = hkf.flows.mean_field(2, context_network=hkf.MLP)
     with pytest.raises(ValueError, match="`context` must"):

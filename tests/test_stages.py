@@ -123,6 +123,12 @@ def test_the_start_looks_far_for_a_finite_density():
         training.find_start(hkf.Target(lambda z: z[0] - jnp.inf, 2), key=KEY)
 
 
+def test_a_start_of_lower_precision(x64):
+    target = hkf.Target(lambda z: -0.5 * jnp.sum((z - 3.0) ** 2), 2)
+    mean, _ = moments(training.find_start(target, key=KEY, point=jnp.zeros(2, jnp.float32)))
+    np.testing.assert_allclose(mean, 3.0, atol=0.5)
+
+
 def test_a_start_that_fails_names_the_parameter():
     target = hkf.Target.from_log_joint(
         lambda p: -jnp.abs(p["a"]) + jnp.nan * p["b"],
@@ -194,6 +200,14 @@ def test_matching_solves_its_equation():
     V = np.eye(4) + penalty * np.cov(x.T, bias=True) + r * np.outer(x.mean(0), x.mean(0))
     np.testing.assert_allclose(S @ U @ S + S, V, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(mean, r * (S @ g.mean(0) + x.mean(0)), rtol=1e-4, atol=1e-4)
+
+
+def test_an_affine_map_far_from_zero_keeps_its_digits():
+    """Float32 numbers near 1e5 are 0.008 apart."""
+    mean, factor = gaussian_module._mean_and_factor(
+        gaussian(jnp.full(1, 1e5), jnp.full((1, 1), 0.01))
+    )
+    np.testing.assert_allclose([mean[0], factor[0, 0]], [1e5, 0.01], rtol=1e-6)
 
 
 def test_a_gaussian_is_found_whatever_its_units():

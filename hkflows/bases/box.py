@@ -24,4 +24,6 @@ def uniform(low: ArrayLike, high: ArrayLike) -> distrax.Distribution:
     low, high = checks.box(low, high)
     if low.ndim != 1:
         raise ValueError(f"`low` and `high` must be vectors; got shape {low.shape}.")
-    return distrax.Independent(distrax.Uniform(jnp.asarray(low), jnp.asarray(high)), 1)
+    ends = low.astype(jnp.result_type(float)), high.astype(jnp.result_type(float))
+    checks.box(*ends)  # rounded, they may be equal
+    return distrax.Independent(distrax.Uniform(*map(jnp.asarray, ends)), 1)

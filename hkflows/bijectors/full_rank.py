@@ -13,7 +13,7 @@ Array = jax.Array
 
 
 class FullRankAffine(distrax.Bijector):
-    """An affine map that a covariance matrix and a mean give: it has nothing to train.
+    """The affine map of a given shift and triangular matrix, which are not trained.
 
     With a shift `a` and a lower-triangular matrix `L`,
 

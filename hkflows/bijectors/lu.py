@@ -18,7 +18,7 @@ class LUAffine(distrax.Bijector):
     With `L` lower and `U` upper triangular, both with a unit diagonal, a positive diagonal `S` and
     a shift `a`,
 
-    Forward: `y = S L U x + a`, two products of D^2 / 2; `log|det dy/dx| = sum_i log S_ii`.
+    Forward: `y = S L U x + a`, two products of D^2; `log|det dy/dx| = sum_i log S_ii`.
 
     Inverse: `x = U^{-1} L^{-1} S^{-1} (y - a)`, two triangular solves of D^2 / 2.
 

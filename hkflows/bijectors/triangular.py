@@ -18,7 +18,7 @@ class TriangularAffine(distrax.Bijector):
     With `L` lower triangular with a unit diagonal, `N` the diagonal of the norms of its rows, `S` a
     positive diagonal and `a` a shift,
 
-    Forward: `y = S N^{-1} L x + a`, one product of D^2 / 2;
+    Forward: `y = S N^{-1} L x + a`, one product of D^2;
     `log|det dy/dx| = sum_i log(S_ii / N_ii)`.
 
     Inverse: `x = L^{-1} N S^{-1} (y - a)`, one triangular solve of D^2 / 2.

@@ -107,4 +107,5 @@ def readout_network(
             f"`conditioner` must map a vector to features [H]; it returned {features.out_shape}."
         )
     weight, bias = _Readout(name=name)(features.out_shape[0], out_shape)
-    return ReadoutNetwork(features, weight, bias, getattr(conditioner, "matmul_dtype", None))
+    matmul_dtype = conditioner.matmul_dtype if isinstance(conditioner, MLP) else None
+    return ReadoutNetwork(features, weight, bias, matmul_dtype)

@@ -125,7 +125,12 @@ def _standard(log_density: Density, units: Units) -> Density:
 @quick_jit
 def _climbs(log_density: Density, draws: Array, key: Array) -> tuple[Units, Array, Array]:
     """Returns the units, and in these where climbs end, `[C, D]`, and how high, `[C]`."""
-    units = jnp.mean(draws, axis=0), jnp.linalg.cholesky(jnp.atleast_2d(jnp.cov(draws.T)))
+    covariance = jnp.atleast_2d(jnp.cov(draws.T))
+    factor = jnp.linalg.cholesky(covariance)
+    # Of no more draws than dimensions, or all but collinear ones, only the scales are known.
+    scales = jnp.diag(jnp.sqrt(jnp.diagonal(covariance)))
+    factor = jnp.where(jnp.all(jnp.isfinite(factor)), factor, scales)
+    units = jnp.mean(draws, axis=0), factor
     log_p = _standard(log_density, units)
     far_key, near_key, astray_key = jax.random.split(key, 3)
     D = draws.shape[1]
@@ -183,7 +188,7 @@ def _astray(log_density: Density, key: Array, D: int) -> Array:
 
 
 def _ascend(log_density: Density, x: Array, first_rate: Array) -> Array:
-    """Returns where Adam ends; a step that is not finite is not taken."""
+    """Returns where Adam ends; a gradient that is not finite counts as zero."""
     ratio = LAST_RATE / first_rate
     optimizer = optax.adam(lambda step: first_rate * ratio ** (step / CLIMB_STEPS))
 

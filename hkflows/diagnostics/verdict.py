@@ -74,7 +74,12 @@ def judge(
         return "do not trust", reason
     reasons = []
     if not reliable:
-        if fraction >= TAIL_ALONE:
+        if fraction >= TAIL_ALONE and khat is None:
+            fault = (
+                "With {} the weights may have a tail, which only their k-hat tells: install "
+                "`hkflows[diagnostics]`."
+            )
+        elif fraction >= TAIL_ALONE:
             fault = "A few weights are large, with {}: the fit lacks a tail of the posterior."
         else:
             fault = "The weights are uneven, with {}: the fit is not close to the posterior."

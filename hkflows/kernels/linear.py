@@ -31,6 +31,7 @@ def solve_triangular(matrix: Array, b: Array, *, lower: bool, unit: bool = False
         unit: whether the diagonal of A is one, whatever that of `matrix` is.
     """
     D = b.shape[-1]
+    dtype = jnp.promote_types(matrix.dtype, b.dtype)
     batch = jnp.broadcast_shapes(b.shape[:-1], matrix.shape[:-2])
     b = jnp.broadcast_to(b, (*batch, D))
     sizes = (1,) * (len(batch) - matrix.ndim + 2) + matrix.shape[:-2]
@@ -42,6 +43,10 @@ def solve_triangular(matrix: Array, b: Array, *, lower: bool, unit: bool = False
     num_rows = math.prod(batch[axis] for axis in shared)
     rows = b.transpose(order).reshape(*matrices.shape[:-2], num_rows, D)
     x = jax.lax.linalg.triangular_solve(
-        matrices.astype(b.dtype), rows, lower=lower, transpose_a=True, unit_diagonal=unit
+        matrices.astype(dtype),
+        rows.astype(dtype),
+        lower=lower,
+        transpose_a=True,
+        unit_diagonal=unit,
     )
     return x.reshape([b.shape[axis] for axis in order]).transpose(np.argsort(order))

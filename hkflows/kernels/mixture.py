@@ -3,9 +3,10 @@
 Throughout, `logits` is `[..., K]`, `loc` and `scale` are `[..., K, D]`, and `x` is `[..., D]`.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from hkflows.kernels.linear import solve_triangular
 
@@ -15,7 +16,7 @@ Array = jax.Array
 def log_densities(loc: Array, scale: Array, x: Array) -> Array:
     """Returns the log-density (nats) of each component in each dimension, `[..., K, D]`."""
     z = (x[..., None, :] - loc) / scale
-    return -0.5 * z**2 - jnp.log(scale) - 0.5 * np.log(2.0 * np.pi)
+    return -0.5 * z**2 - jnp.log(scale) - 0.5 * math.log(2.0 * math.pi)
 
 
 @jax.custom_jvp

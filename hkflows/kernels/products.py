@@ -58,7 +58,8 @@ def matmul(x: Array, weight: Array, dtype: jnp.dtype | None) -> Array:
 def _low_matmul(x: Array, weight: Array, dtype: jnp.dtype) -> Array:
     result_type = jnp.result_type(x, weight)
     x, weight = (rounded(factor, dtype).astype(dtype) for factor in (x, weight))
-    return jnp.matmul(x, weight, preferred_element_type=result_type)
+    highest = jax.lax.Precision.HIGHEST  # also where the factors are float32
+    return jnp.matmul(x, weight, precision=highest, preferred_element_type=result_type)
 
 
 @_low_matmul.defjvp

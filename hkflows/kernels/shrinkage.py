@@ -33,7 +33,7 @@ def shrunk_covariance(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     if len(some) == 1:  # with it left out there is nothing
         return np.eye(rows.shape[1])
     squares = (rows[some] @ axes) ** 2
-    p = shares[some]
+    p = np.minimum(shares[some], 1.0 - 1e-9)  # one may outweigh all others
 
     def loss(intensity: float) -> float:
         without = (1.0 - intensity) / (1.0 - p)

@@ -101,7 +101,7 @@ class Target:
         """Returns the unconstrained vector, `[D]`, that `constrain` maps to these parameters.
 
         The bijections of NumPyro and TFP bring some values into their supports, such as simplices
-        that do not sum to one; `hkflows.supports` refuse them.
+        that do not sum to one; `hkflows.supports` refuse those that are off by more than 1 %.
 
         Args:
             parameters: such as `constrain` gives, not traced.
@@ -185,6 +185,7 @@ class Target:
             >>> target.names()
             ('scale', 'x[0]', 'x[1]', 'x[2]')
         """
+        checks.function("log_joint", log_joint)
         paths, structure = jax.tree_util.tree_flatten_with_path(supports, is_leaf=_is_leaf)
         leaves = tuple(
             as_support(f"supports{jax.tree_util.keystr(path)}", leaf) for path, leaf in paths

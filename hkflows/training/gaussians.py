@@ -22,12 +22,7 @@ def gaussian(mean: Array, factor: Array) -> FlowDistribution:
 
 
 def diagonal_gaussian(mean: Array, scale: Array) -> FlowDistribution:
-    """Returns the Gaussian with independent dimensions, `mean` and `scale` both `[D]`.
-
-    Up to 500 dimensions it has the form of `gaussian`: functions compiled for one serve the other.
-    """
-    if mean.shape[0] <= MAX_DENSE_SIZE:
-        return gaussian(mean, jnp.diag(scale))
+    """Returns the Gaussian with independent dimensions, `mean` and `scale` both `[D]`."""
     affine = distrax.Block(distrax.ScalarAffine(mean, scale), 1)
     return FlowDistribution(standard_normal(mean.shape[0]), affine)
 

@@ -25,7 +25,7 @@ class Block(Transformer):
     sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        checks.positive_ints("sizes", self.sizes)
+        object.__setattr__(self, "sizes", checks.positive_ints("sizes", self.sizes))
 
     @property
     def num_params(self) -> int:

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from hkflows import checks
 from hkflows.distributions import FlowDistribution
+from hkflows.precision import full_precision
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.training.rows import rows_of
 from hkflows.training.storage.codec import describable
@@ -37,7 +38,7 @@ class DensityFit:
         train_log_likelihood: the mean log-likelihood of training rows under `params` (nats): of as
             many as were held out, or up to 1,000.
         context_size: C, if the fit has a context, or `None`.
-        num_skipped: steps whose gradient was not finite; they changed nothing.
+        num_skipped: steps whose loss or gradient was not finite; they changed nothing.
         stop_reason: why the fit ended.
         seconds: how long it took, compilation included.
     """
@@ -98,6 +99,7 @@ class DensityFit:
             raise ValueError(f"`context` must have shape [..., {C}]; got {context.shape}.")
         return self.flow.apply(self.params, context)
 
+    @full_precision
     def sample(self, key: Array | int, n: int, context: ArrayLike | None = None) -> np.ndarray:
         """Draws from the fit, as a NumPy array `[n, D]`, made 10,000 draws at a time.
 
@@ -116,6 +118,7 @@ class DensityFit:
         checks.positive_int("n", n)
         return stream_draws(functools.partial(_draw, q), checks.prng_key("key", key), n)
 
+    @full_precision
     def log_likelihood(self, data: ArrayLike, context: ArrayLike | None = None) -> np.ndarray:
         """Returns the log-likelihood of each row (nats), `[N]`, such as of test data.
 

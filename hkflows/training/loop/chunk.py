@@ -59,7 +59,7 @@ class Visit(NamedTuple):
     """What the host is told of the start and after a chunk."""
 
     losses: Array  # [chunk_steps], NaN where the chunk is shorter
-    loss: Array  # their mean, infinite if there are none
+    loss: Array  # the mean of the finite ones, infinite unless at least half are
     score: Array
     best_score: Array
     report: Any

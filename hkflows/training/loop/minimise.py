@@ -48,7 +48,7 @@ class Result:
         scores: the score at the start and after every chunk, `[1 + num_chunks]`.
         score: the lowest, that of `params`; infinite, with the first parameters, if none is finite.
         report: what came with it, or `None`.
-        num_skipped: steps whose gradient was not finite; they changed nothing.
+        num_skipped: steps whose loss or gradient was not finite; they changed nothing.
         stop_reason: why the run ended.
     """
 

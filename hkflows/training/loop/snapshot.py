@@ -15,7 +15,7 @@ class Snapshot:
         score: of `params` (nats), lower is better: the negative ELBO of fresh draws with two
             standard errors added, or the mean negative log-likelihood of the held-out rows.
         best_score: the lowest so far, that of the start included.
-        num_skipped: steps so far whose gradient was not finite; they changed nothing.
+        num_skipped: steps so far whose loss or gradient was not finite; they changed nothing.
         params: the flow's parameters at hand, on the device.
     """
 

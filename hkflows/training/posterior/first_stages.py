@@ -11,9 +11,9 @@ from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.training.gaussians import MAX_DENSE_SIZE
-from hkflows.training.posterior.fit import Stage
 from hkflows.training.posterior.gaussian import fit_gaussian
 from hkflows.training.posterior.low_rank import low_rank_gaussian
+from hkflows.training.posterior.stage import Stage
 from hkflows.training.posterior.stage_log import StageLog
 from hkflows.training.posterior.start import find_start
 from hkflows.training.storage import digests, folders

@@ -19,41 +19,14 @@ from hkflows.precision import full_precision
 from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
+from hkflows.training.posterior.stage import Stage
+from hkflows.training.posterior.summary import moments, overall, stage_table
 from hkflows.training.rows import matrix
 from hkflows.training.storage.codec import describable
 from hkflows.training.storage.saving import save
-from hkflows.training.tables import columns, table
+from hkflows.training.tables import table
 
 Array = jax.Array
-
-MAX_ROWS = 40  # of the table of parameters
-
-
-@describable
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """What became of a stage of a fit.
-
-    Attributes:
-        name: "start", "gaussian" or "flow".
-        elbo: of its result, from fresh draws, restricted to where the posterior is positive (nats);
-            minus infinity if there is none.
-        elbo_standard_error: its standard error (nats).
-        spread: standard deviation of the finite log weights (nats).
-        seconds: how long it took, compilation included.
-        kept: whether it was better than those before it: a Gaussian by its ELBO or, where the
-            posterior is zero at some draws, not worse by more than twice the error of their share;
-            a flow by its ELBO less two standard errors, from the draws that its start had.
-        note: how it ended.
-    """
-
-    name: str
-    elbo: float
-    elbo_standard_error: float
-    spread: float
-    seconds: float
-    kept: bool
-    note: str
 
 
 @describable
@@ -69,7 +42,8 @@ class PosteriorFit:
         losses: the negative ELBO of every step of the flow's training (nats), `[num_steps]`; with
             path gradients from the draws where the posterior is positive.
         diagnostics: whether the fit can be trusted.
-        num_skipped: steps whose gradient was not finite; they changed nothing.
+        num_skipped: steps of the flow's training whose loss or gradient was not finite; they
+            changed nothing.
         stop_reason: why the fit ended.
         seconds: how long it took, compilation included.
     """
@@ -130,6 +104,7 @@ class PosteriorFit:
         picked = resample(log_weights, pick_key, n)
         return stream_draws(draw, draw_key, num_proposals(n), picked=picked)
 
+    @full_precision
     def log_prob(self, z: Any) -> np.ndarray:
         """Returns the log density of the fit (nats), `[n]`, as a NumPy array.
 
@@ -184,50 +159,15 @@ class PosteriorFit:
 
     def summary(self) -> str:
         """Returns the verdict, the stages and the parameters as tables."""
-        d = self.diagnostics
-        khat = "needs hkflows[diagnostics]" if d.khat is None else f"{d.khat:.2f}"
-        overall = {
-            "verdict": d.verdict,
-            "reason": d.reason,
-            "ELBO": f"{d.elbo:.3f} +- {d.elbo_standard_error:.1g} nats"
-            if np.isfinite(d.elbo)
-            else "minus infinity: "
-            + ("the log density is that at some draws" if d.num_zero else "no draw has a weight"),
-            "log evidence": f"{d.log_evidence:.3f} nats",
-            "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
-            "Pareto k-hat": khat,
-            "missed mass": f"{100.0 * d.missed_mass:.1f} %" if d.missed_mass else "none found",
-            "rounding": f"{d.rounding:.1g} nats",
-            "zero-density draws": str(d.num_zero),
-            "non-finite draws": str(d.num_nonfinite),
+        ending = {
             "skipped steps": f"{self.num_skipped} of {self.losses.size}",
             "ended because": self.stop_reason,
             "seconds": f"{self.seconds:.1f}",
         }
-        return "\n\n".join([table(overall), self._stage_table(), self._parameter_table()])
-
-    def _stage_table(self) -> str:
-        rows = [["stage", "ELBO", "+-", "seconds", "", ""]]
-        for stage in self.stages:
-            known = np.isfinite(stage.elbo)
-            numbers = (
-                f"{stage.elbo:.3f}" if known else "-",
-                f"{stage.elbo_standard_error:.1g}" if known else "-",
-                f"{stage.seconds:.1f}",
-            )
-            rows.append([stage.name, *numbers, "kept" if stage.kept else "dropped", stage.note])
-        return columns(rows)
-
-    def _parameter_table(self) -> str:
-        p = self.diagnostics.parameters
-        rows = [["parameter", "mean", "sd", "corrected mean", "corrected sd", "gap"]]
-        for index, name in enumerate(p.names[:MAX_ROWS]):
-            values = p.mean, p.sd, p.corrected_mean, p.corrected_sd
-            numbers = [f"{value[index]:.4g}" for value in values]
-            rows.append([name, *numbers, f"{p.gap[index]:.3f}"])
-        if len(p.names) > MAX_ROWS:
-            rows.append([f"and {len(p.names) - MAX_ROWS} more", *[""] * 5])
-        return columns(rows)
+        d = self.diagnostics
+        after = self.seconds - sum(stage.seconds for stage in self.stages)
+        tables = table(overall(d) | ending), stage_table(self.stages, after), moments(d.parameters)
+        return "\n\n".join(tables)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 4))

@@ -72,16 +72,16 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
     """
     D = target.event_size
     num_draws = min(max(4 * D, MIN_DRAWS), MAX_DRAWS)
-    key = checks.prng_key("key", key)
+    judge_key, segment_key = jax.random.split(checks.prng_key("key", key))
     log_density = as_argument(target.log_density)
 
     def log_weights(q: FlowDistribution) -> np.ndarray:
-        return np.asarray(fresh_log_weights(log_density, q, key), np.float64)
+        return np.asarray(fresh_log_weights(log_density, q, judge_key), np.float64)
 
     best, best_weights, affine = start, log_weights(start), _mean_and_factor(start)
     best_elbo, *_ = finite_moments(best_weights)
     for index in range(MAX_SEGMENTS):
-        affine, proposal = _segment(log_density, affine, key, index, num_draws)
+        affine, proposal = _segment(log_density, affine, segment_key, index, num_draws)
         weights = log_weights(proposal)
         elbo, spread, _ = finite_moments(weights)
         if not elbo > best_elbo:
@@ -98,9 +98,8 @@ def fit_gaussian(target: Target, start: FlowDistribution, *, key: Array | int) -
 
 @quick_jit
 def _mean_and_factor(start: FlowDistribution) -> _Affine:
-    D = start.event_shape[0]
-    mean = start.bijector.forward(jnp.zeros(D))
-    return mean, (jax.vmap(start.bijector.forward)(jnp.eye(D)) - mean).T
+    origin = jnp.zeros(start.event_shape)
+    return start.bijector.forward(origin), jax.jacfwd(start.bijector.forward)(origin)
 
 
 @functools.partial(quick_jit, static_argnames="num_draws")

@@ -10,6 +10,7 @@ from hkflows import checks
 from hkflows.bases import standard_normal
 from hkflows.bijectors import Chain, LowRankAffine
 from hkflows.distributions import FlowDistribution
+from hkflows.kernels import bounds
 from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
@@ -24,7 +25,8 @@ NUM_STEPS = 2000
 LEARNING_RATE = 1e-2
 NUM_SAMPLES = 64
 CHUNK_STEPS = 250
-NUM_FRESH_DRAWS = 500
+NUM_SCORED = 500
+MAX_LOG_SCALE = 20.0  # relative to the start
 
 
 class _Parameters(NamedTuple):
@@ -76,7 +78,7 @@ def low_rank_gaussian(
     objective = NegativeElbo(
         flow=hk.Transformed(init=_init, apply=_apply),
         num_samples=NUM_SAMPLES,
-        num_fresh=NUM_FRESH_DRAWS,
+        num_fresh=NUM_SCORED,
         estimator="path",
         annealing=None,
         batch_size=1,
@@ -96,4 +98,5 @@ def low_rank_gaussian(
 
 
 def _affine(params: _Parameters) -> LowRankAffine:
-    return LowRankAffine(params.shift, jnp.exp(params.log_scale), params.factor)
+    scale = jnp.exp(bounds.within(params.log_scale, MAX_LOG_SCALE))
+    return LowRankAffine(params.shift, scale, params.factor)

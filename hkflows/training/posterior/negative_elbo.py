@@ -30,7 +30,7 @@ class Fixed(NamedTuple):
     units: distrax.Bijector | None  # from those of the flow to those of the target
     data: Any  # a pytree of arrays [N, ...], or None
     fresh_key: Array
-    half: Array  # a number of steps
+    half: Array  # of the first round, a number of steps
 
 
 class Report(NamedTuple):
@@ -60,9 +60,8 @@ class NegativeElbo:
         flow: the flow, in units of its own if there are any.
         num_samples: draws a step.
         num_fresh: draws a score.
-        estimator: "total" or "path"; if `None`, "total" for the first half of the steps.
-        annealing: the power of the posterior at first, which grows to 1 over the first half, or
-            `None`.
+        estimator: "total" or "path"; if `None`, "total" for the first `Fixed.half` steps.
+        annealing: the power of the posterior at first, which grows to 1 over as many, or `None`.
         batch_size: rows of data a step.
         mesh: the devices over which draws and rows are spread, or `None`.
     """

@@ -131,14 +131,14 @@ def fit_posterior(
     if data is not None:
         on_all = given(target.log_density, data, CHUNK_ROWS)
         posterior = dataclasses.replace(target, log_density=on_all)
-    batch = () if data is None else (data,)
     key = checks.prng_key("key", key)
-    first_key, gaussian_key, flow_key, stage_key, diagnose_key = jax.random.split(key, 5)
+    keys = jax.random.split(key, 6)
+    first_key, gaussian_key, flow_key, stage_key, diagnose_key, check_key = keys
     folder = checkpoint_folder(checkpoint_dir, resume)
 
     def check(q: FlowDistribution, num_points: int) -> None:
-        points = _draws(q, first_key, num_points)
-        target.check_at(points, *batch)
+        points = _draws(q, check_key, num_points)
+        posterior.check_at(points)
         check_estimate(target, points, data)
 
     def train(

@@ -9,7 +9,6 @@ import numpy as np
 from hkflows.distributions import FlowDistribution
 from hkflows.targets import Target
 from hkflows.training.loop.minimise import Result
-from hkflows.training.posterior.fit import Stage
 from hkflows.training.posterior.fresh import (
     NUM_FRESH_DRAWS,
     elbo_error,
@@ -17,6 +16,7 @@ from hkflows.training.posterior.fresh import (
     fresh_log_weights,
 )
 from hkflows.training.posterior.negative_elbo import Report
+from hkflows.training.posterior.stage import Stage
 
 Array = jax.Array
 

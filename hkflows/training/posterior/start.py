@@ -15,7 +15,7 @@ from hkflows.kernels.along import gradient_along
 from hkflows.precision import full_precision
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
-from hkflows.training.gaussians import diagonal_gaussian
+from hkflows.training.gaussians import MAX_DENSE_SIZE, diagonal_gaussian, gaussian
 
 Array = jax.Array
 Density = Callable[[Array], Array]
@@ -58,15 +58,15 @@ def find_start(target: Target, *, key: Array | int, point: Array | None = None) 
     References:
         Zhang, Carpenter, Gelman & Vehtari (2022), "Pathfinder", arXiv:2108.03782.
     """
-    key = checks.prng_key("key", key)
+    near_key, search_key, climb_key = jax.random.split(checks.prng_key("key", key), 3)
     log_density, D = as_argument(target.log_density), target.event_size
     if point is not None:
-        point = checks.event("point", point, D)
+        point = checks.event("point", point, D).astype(float)
         target.check_at(point)
-        return _climb(log_density, point, key)
-    point, value = _near(log_density, D, key)
+        return _climb(log_density, point, climb_key)
+    point, value = _near(log_density, D, near_key)
     if not np.isfinite(value):
-        point, value = _search(log_density, D, key)
+        point, value = _search(log_density, D, search_key)
     if not np.isfinite(value):
         target.check_at(jnp.zeros(D))  # which names the parameter at fault, where it can
         raise ValueError(
@@ -74,19 +74,19 @@ def find_start(target: Target, *, key: Array | int, point: Array | None = None) 
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
             f"value is {log_density(jnp.zeros(D))}."
         )
-    return _climb(log_density, point, key)
+    return _climb(log_density, point, climb_key)
 
 
 @functools.partial(quick_jit, static_argnames="event_size")
 def _near(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns the best point near the origin and its log density, infinite if none is finite."""
+    """Returns the best point near the origin and its log density, -infinity if none is finite."""
     shape = (NUM_NEAR - 1, event_size)
-    points = jax.random.uniform(jax.random.fold_in(key, 0), shape, minval=-2.0, maxval=2.0)
+    points = jax.random.uniform(key, shape, minval=-2.0, maxval=2.0)
     return _best(log_density, jnp.concatenate([jnp.zeros((1, event_size)), points]))
 
 
 def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
-    """Returns the best point, `[D]`, and its log density, infinite if none is finite."""
+    """Returns the best point, `[D]`, and its log density, minus infinity if none is finite."""
     values, gradients = jax.vmap(jax.value_and_grad(log_density))(points)
     usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(gradients), axis=1)
     values = jnp.where(usable, values, -jnp.inf)
@@ -96,11 +96,11 @@ def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
 
 @functools.partial(quick_jit, static_argnames="event_size")
 def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns a point far from the origin and its log density, infinite if none is finite."""
+    """Returns a point far from the origin and its log density, -infinity if none is finite."""
 
     def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, *_ = state
-        keys = jax.random.split(jax.random.fold_in(key, 1 + count), 3)
+        keys = jax.random.split(jax.random.fold_in(key, count), 3)
         shape = (SEARCH_SIZE, event_size)
         magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
         sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
@@ -152,6 +152,8 @@ def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
     ones = jnp.ones_like(point)
     start = (point, ones, ones, jnp.asarray(-jnp.inf, point.dtype))
     (mean, _, scale, _), _ = jax.lax.scan(segment, start, None, length=NUM_SEGMENTS)
+    if len(mean) <= MAX_DENSE_SIZE:  # the form of the next stage: what is compiled for one serves
+        return gaussian(mean, jnp.diag(scale))
     return diagonal_gaussian(mean, scale)
 
 

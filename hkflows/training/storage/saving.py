@@ -53,7 +53,8 @@ def load_fit(
     """
     folder = pathlib.Path(path)
     description, arrays = folders.read("path", folder)
-    if not str(description.get("object", "")).endswith("Fit"):
+    kind = description.get("object", "") if isinstance(description, dict) else ""
+    if not kind.endswith("Fit"):
         raise ValueError(f"`path` must hold a fit; {folder} holds something else.")
     needed = left_open(description)
     if flow is None and "flow" in needed:
