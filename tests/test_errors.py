@@ -172,7 +172,7 @@ BUILDS = {
     "bijector ": lambda: hkf.FlowDistribution(hkf.standard_normal(1), None),
     "seed  ": lambda: STANDARD.sample(seed=None),
     "y   ": lambda: STANDARD.inverse("a"),
-    "low  ": lambda: hkf.uniform([1e8], [1e8 + 1.0]),
+    "low    ": lambda: hkf.uniform([1e8], [1e8 + 1.0]),
     "value": lambda: STANDARD.log_prob("a"),
     "transformer  ": lambda: hkf.IAF(hkf.MADE(2, [4]), Unequal()),
     "q": lambda: hkf.likelihood.negative_log_likelihood(None, DATA),
