@@ -1,18 +1,38 @@
 """Importance resampling: draws of a fit are picked so that they are draws of the posterior."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from hkflows.streams import stream_draws
+
 Array = jax.Array
+Draw = Callable[[Array, int], Any]
 
 PROPOSALS_PER_DRAW = 5  # and at the least:
 FEWEST_PROPOSALS = 10_000
 
 
-def num_proposals(n: int) -> int:
-    """Returns how many draws of a fit to pick `n` from."""
-    return max(PROPOSALS_PER_DRAW * n, FEWEST_PROPOSALS)
+def resampled_draws(draw: Draw, weigh: Draw, key: Array, n: int) -> Any:
+    """Draws five times as many as asked for, or 10,000 if that is more, and picks from these.
+
+    Args:
+        draw: returns a pytree of arrays `[m, ...]`, for a key and m.
+        weigh: returns the log weights of the same draws, `[m]`.
+        key: a PRNG key.
+        n: how many to pick.
+
+    Returns:
+        The pytree of those picked, on the host, `[n, ...]`. Of the others only the weights are
+        ever in memory together.
+    """
+    num_proposals = max(PROPOSALS_PER_DRAW * n, FEWEST_PROPOSALS)
+    draw_key, pick_key = jax.random.split(key)
+    log_weights = stream_draws(weigh, draw_key, num_proposals)
+    return stream_draws(draw, draw_key, num_proposals, picked=resample(log_weights, pick_key, n))
 
 
 def resample(log_weights: ArrayLike, key: Array, n: int) -> np.ndarray:

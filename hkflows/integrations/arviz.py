@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from hkflows import checks
-from hkflows.diagnostics.resampling import num_proposals, resample
+from hkflows.diagnostics.resampling import resampled_draws
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
 from hkflows.precision import full_precision
@@ -75,10 +75,8 @@ def to_inference_data(
     log_density = as_argument(target.log_density)
     draw = functools.partial(_draw, log_density, target.constrain, distribution)
     if importance_resample:
-        draw_key, pick_key = jax.random.split(key)
-        found = stream_draws(draw, draw_key, num_proposals(num_draws))
-        picked = resample(found[2], pick_key, num_draws)
-        found = jax.tree.map(lambda leaf: leaf[picked], found)
+        weigh = functools.partial(_weigh, log_density, distribution)
+        found = resampled_draws(draw, weigh, key, num_draws)
     else:
         found = stream_draws(draw, key, num_draws)
     parameters, lp, log_weight = found
@@ -110,3 +108,10 @@ def _draw(
     z, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
     lp = jax.lax.map(log_density, z, batch_size=BATCH_SIZE)
     return jax.vmap(constrain)(z), lp, lp - log_q
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _weigh(log_density: Partial, distribution: FlowDistribution, key: Array, n: int) -> Array:
+    """Returns the log weights (nats) of the same draws, `[n]`."""
+    z, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
+    return jax.lax.map(log_density, z, batch_size=BATCH_SIZE) - log_q

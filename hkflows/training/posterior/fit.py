@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from hkflows import checks
 from hkflows.diagnostics import Diagnostics
-from hkflows.diagnostics.resampling import num_proposals, resample
+from hkflows.diagnostics.resampling import resampled_draws
 from hkflows.distributions import FlowDistribution
 from hkflows.precision import full_precision
 from hkflows.streams import stream_draws, stream_rows
@@ -97,12 +97,9 @@ class PosteriorFit:
         draw = functools.partial(_draw, self.flow, self.target.constrain, self.params)
         if not importance_resample:
             return stream_draws(draw, key, n)
-        draw_key, pick_key = jax.random.split(key)
         log_density = as_argument(self.target.log_density)
         weigh = functools.partial(_weigh, self.flow, log_density, self.params)
-        log_weights = stream_draws(weigh, draw_key, num_proposals(n))
-        picked = resample(log_weights, pick_key, n)
-        return stream_draws(draw, draw_key, num_proposals(n), picked=picked)
+        return resampled_draws(draw, weigh, key, n)
 
     @full_precision
     def log_prob(self, z: Any) -> np.ndarray:
