@@ -407,7 +407,7 @@ def test_batches_go_through_all_rows():
 
 def test_a_fit_to_data_in_batches(compiled):
     target, settings = from_rows(), {"batch_size": 20, "num_steps": 50, "progress": False}
-    fit = hkf.fit_posterior(target, key=0, data=jnp.asarray(ROWS), **settings)
+    fit = hkf.fit_posterior(target, key=0, data=ROWS, **settings)
     draws = fit.sample(1, 10_000)["mean"]
     np.testing.assert_allclose(draws.mean(axis=0), ROWS.mean(axis=0), atol=0.01)
     np.testing.assert_allclose(draws.std(axis=0), 103**-0.5, rtol=0.05)
