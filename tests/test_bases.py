@@ -175,3 +175,8 @@ def test_uniform_box():
     np.testing.assert_allclose(
         q.log_prob(jnp.asarray([[0.5, 1.0], [0.5, 3.0]])), [-np.log(4), -np.inf]
     )
+
+
+def test_a_mixture_names_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match="`logits`"):
+        NormalMixture(jnp.zeros((3, 2)), jnp.zeros((2, 1)), jnp.ones((2, 1)))

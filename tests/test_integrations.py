@@ -1,6 +1,7 @@
 """Models of NumPyro and TFP as targets: against the same models by hand, and against autodiff."""
 
 import functools
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -326,3 +327,9 @@ def test_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "numpyro", None)
     with pytest.raises(ImportError, match=r"hkflows\[numpyro\]"):
         hkf.Target.from_numpyro(in_numpyro)
+
+
+def test_says_which_extra_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpyro", None)
+    with pytest.raises(ImportError, match=r"hkflows\[numpyro\]"):
+        hkf.Target.from_numpyro(lambda: None)

@@ -58,6 +58,11 @@ class NormalMixture(distrax.Distribution):
 
     def __init__(self, logits: Array, loc: Array, scale: Array):
         super().__init__()
+        if loc.ndim < 2 or scale.shape != loc.shape or logits.shape != loc.shape[:-1]:
+            raise ValueError(
+                "`logits`, `loc` and `scale` must have shapes [..., K], [..., K, D] and "
+                f"[..., K, D]; got {logits.shape}, {loc.shape} and {scale.shape}."
+            )
         self._logits = logits
         self._loc = loc
         self._scale = scale

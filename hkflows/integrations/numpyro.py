@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hkflows.extras import load
 from hkflows.targets import Target
 from hkflows.targets.log_joint import unflatten
 from hkflows.targets.names import listed
@@ -49,15 +50,12 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
         >>> hkf.Target.from_numpyro(model, 0.3).names()
         ('scale',)
     """
-    try:
-        from numpyro import handlers
-        from numpyro.distributions import biject_to
-        from numpyro.infer import init_to_uniform
-        from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
-    except ImportError as error:
-        raise ImportError(
-            "`from_numpyro` needs NumPyro: install the extra, `pip install hkflows[numpyro]`."
-        ) from error
+    load("numpyro", extra="numpyro", caller="from_numpyro")
+    from numpyro import handlers
+    from numpyro.distributions import biject_to
+    from numpyro.infer import init_to_uniform
+    from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
+
     if not callable(model):
         raise ValueError(f"`model` must be a NumPyro model, a function; got {model!r}.")
     seeded = handlers.seed(model, jax.random.key(0))

@@ -132,10 +132,11 @@ def _parts(joint: tfd.JointDistribution, observed: Any) -> Iterator[tuple[Any, A
         observed = dict(zip(observed._fields, observed, strict=True))
     if _is_named(parts):
         parts = dict(zip(parts._fields, parts, strict=True))
+    named = isinstance(parts, Mapping)
     for position, item in enumerate(parts):
-        name, part = (item, parts[item]) if isinstance(parts, Mapping) else (position, item)
+        name, part = (item, parts[item]) if named else (position, item)
         if isinstance(observed, Mapping):
-            value = observed.get(part.name if name is position else name)
+            value = observed.get(name if named else part.name)
         else:
             value = observed[position] if position < len(observed) else None
         yield name, part, value

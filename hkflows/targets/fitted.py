@@ -19,8 +19,8 @@ def check_fitted(target: Any, distribution: Any, name: str = "distribution") -> 
     if target.takes_data:
         raise ValueError(
             "`target` must be the density given all data, not one that takes batches of them. "
-            "Bind the data: `hkflows.Target(lambda z: target.log_density(z, data), "
-            "target.event_size, target.constrain)`."
+            "Bind the data: `dataclasses.replace(target, log_density=lambda z: "
+            "target.log_density(z, data))`."
         )
     if not isinstance(distribution, FlowDistribution):
         raise ValueError(
