@@ -13,8 +13,8 @@ T = TypeVar("T")
 def full_precision(function: Callable[P, T]) -> Callable[P, T]:
     """Decorates a function in which products of float32 are to have the digits of float32.
 
-    By default accelerators round the factors to fewer digits (TF32, bfloat16). In a log density of
-    many rows that is an error of some nats. A choice of the user's own stays:
+    By default accelerators round the factors to fewer digits (TF32, bfloat16), and in a log density
+    of many rows these errors add up. A choice of the user's own stays:
     `jax.config.update("jax_default_matmul_precision", ...)`.
     """
 

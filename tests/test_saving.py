@@ -163,10 +163,10 @@ def test_nothing_is_overwritten_and_damage_is_noticed(tmp_path):
         text.replace("tired", "awake"),
         text[: len(text) // 2],
         "[]",
-        json.dumps({**json.loads(text), "format": 2}),
+        json.dumps({**json.loads(text), "format": 1}),
     ):
         description.write_text(changed)
-        with pytest.raises(ValueError, match=r"damaged|format 1"):
+        with pytest.raises(ValueError, match=r"damaged|format 2"):
             hkf.load_fit(tmp_path / "fit")
     description.write_text(text)
     arrays = tmp_path / "fit" / "arrays.npz"

@@ -431,6 +431,19 @@ def test_errors(settings, name):
         hkf.fit_posterior(target, key=0, num_steps=1, progress=False, **settings)
 
 
+def test_a_parameter_on_which_data_do_not_depend_is_named():
+    """A positive one too, whose Jacobian has a gradient of its own."""
+    joint = hkf.elbo.minibatch(
+        lambda p: 0.0,
+        lambda p, rows: -0.5 * jnp.sum((rows - p["mean"]) ** 2, axis=1),
+        num_data=103,
+    )
+    supports = {"mean": hkf.supports.real(2), "unused": hkf.supports.positive()}
+    target = hkf.Target.from_log_joint(joint, supports)
+    with pytest.raises(ValueError, match=r"depend on every.*`unused`"):
+        hkf.fit_posterior(target, key=0, data=ROWS, num_steps=1, progress=False)
+
+
 def test_data_must_be_finite_and_of_one_length():
     for data in ({"x": ROWS, "y": ROWS[:5]}, np.where(ROWS > 0.0, ROWS, np.nan), None):
         with pytest.raises(ValueError, match="`data`"):

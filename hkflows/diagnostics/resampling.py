@@ -14,6 +14,16 @@ Draw = Callable[[Array, int], Any]
 
 PROPOSALS_PER_DRAW = 5  # and at the least:
 FEWEST_PROPOSALS = 10_000
+BATCH_SIZE = 1000  # draws at a time whose log density is asked for
+
+
+def weighed_draws(
+    log_density: Callable[[Array], Array], q: Any, key: Array, n: int
+) -> tuple[Array, Array, Array]:
+    """Returns draws of `q`, `[n, D]`, their log densities and their log weights (nats), `[n]`."""
+    z, log_q = q.sample_and_log_prob(seed=key, sample_shape=(n,))
+    log_p = jax.lax.map(log_density, z, batch_size=BATCH_SIZE)
+    return z, log_p, log_p - log_q
 
 
 def resampled_draws(draw: Draw, weigh: Draw, key: Array, n: int) -> Any:

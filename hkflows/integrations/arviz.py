@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from hkflows import checks
-from hkflows.diagnostics.resampling import resampled_draws
+from hkflows.diagnostics.resampling import resampled_draws, weighed_draws
 from hkflows.distributions import FlowDistribution
 from hkflows.extras import load
 from hkflows.precision import full_precision
@@ -20,8 +20,6 @@ from hkflows.targets.fitted import check_fitted
 from hkflows.targets.names import leaf_names
 
 Array = jax.Array
-
-BATCH_SIZE = 1000  # draws at a time whose log density is asked for
 
 
 @full_precision
@@ -105,13 +103,11 @@ def _draw(
     n: int,
 ) -> tuple[Any, Array, Array]:
     """Returns `n` draws in the user's parameters, their log densities and log weights (nats)."""
-    z, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
-    lp = jax.lax.map(log_density, z, batch_size=BATCH_SIZE)
-    return jax.vmap(constrain)(z), lp, lp - log_q
+    z, lp, log_weight = weighed_draws(log_density, distribution, key, n)
+    return jax.vmap(constrain)(z), lp, log_weight
 
 
 @functools.partial(jax.jit, static_argnums=3)
 def _weigh(log_density: Partial, distribution: FlowDistribution, key: Array, n: int) -> Array:
     """Returns the log weights (nats) of the same draws, `[n]`."""
-    z, log_q = distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
-    return jax.lax.map(log_density, z, batch_size=BATCH_SIZE) - log_q
+    return weighed_draws(log_density, distribution, key, n)[2]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from hkflows.sharding import check_mesh, place, place_rows
 from hkflows.training.density.averaging import Averaged, averaging
 from hkflows.training.density.fit import DensityFit
 from hkflows.training.density.negative_log_likelihood import Fixed, NegativeLogLikelihood
+from hkflows.training.density.plan import plan
 from hkflows.training.density.sources import (
     InMemory,
     MemoryMapped,
@@ -40,10 +40,6 @@ from hkflows.training.transformed import check_flow, initial_params
 Array = jax.Array
 
 LEARNING_RATE = 2e-3
-LEAST_BATCH, MOST_BATCH = 32, 256  # rows; between them an eighth of all, as a power of two
-LEAST_STEPS, MOST_STEPS = 2000, 10_000  # between them `NUM_EPOCHS` epochs
-NUM_EPOCHS = 100
-NUM_EPOCHS_UNSEEN = 10  # when no rows are held out to tell when it is enough
 AVERAGED_STEPS = 100.0
 CHUNK_STEPS = 10  # at the least, between two looks at held-out rows
 TRAINED_FOR_EACH = 8  # rows, for each row that is looked at
@@ -148,7 +144,7 @@ def fit_density(
     if validation_data is not None:
         held_out = validation_rows(validation_data, source.sample)
     num_held_out = len(held_out.data)
-    size, num_steps = _plan(source.num_train, num_held_out, batch_size, num_steps)
+    size, num_steps = plan(source.num_train, num_held_out, batch_size, num_steps)
     mesh = check_mesh(mesh, batch_size=size)
     standard = standard_of(source.sample, mean_weight=source.mean_weight, standardise=standardise)
 
@@ -201,24 +197,6 @@ def fit_density(
         stop_reason=result.stop_reason,
         seconds=time.perf_counter() - start,
     )
-
-
-def _plan(
-    num_train: int | None, num_held_out: int, batch_size: int | None, num_steps: int | None
-) -> tuple[int, int]:
-    """Returns the batch size and the number of steps; how many rows there are may be unknown."""
-    if batch_size is not None:
-        size = checks.positive_int("batch_size", batch_size)
-    else:
-        eighth = MOST_BATCH if num_train is None else num_train / 8
-        size = int(np.clip(2 ** round(math.log2(eighth)), LEAST_BATCH, MOST_BATCH))
-    size = size if num_train is None else min(size, num_train)
-    if num_steps is not None:
-        return size, checks.positive_int("num_steps", num_steps)
-    if num_train is None:
-        return size, MOST_STEPS
-    epochs, least = (NUM_EPOCHS, LEAST_STEPS) if num_held_out else (NUM_EPOCHS_UNSEEN, CHUNK_STEPS)
-    return size, int(np.clip(epochs * num_train // size, least, MOST_STEPS))
 
 
 def _batches(

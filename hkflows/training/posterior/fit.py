@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from hkflows import checks
 from hkflows.diagnostics import Diagnostics
-from hkflows.diagnostics.resampling import resampled_draws
+from hkflows.diagnostics.resampling import resampled_draws, weighed_draws
 from hkflows.distributions import FlowDistribution
 from hkflows.precision import full_precision
 from hkflows.streams import stream_draws, stream_rows
@@ -179,8 +179,7 @@ def _draw(
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _weigh(flow: hk.Transformed, log_density: Partial, params: Any, key: Array, n: int) -> Array:
     """Returns the log weights (nats) of the same draws, `[n]`."""
-    z, log_q = flow.apply(params).sample_and_log_prob(seed=key, sample_shape=(n,))
-    return jax.lax.map(log_density, z, batch_size=1000) - log_q
+    return weighed_draws(log_density, flow.apply(params), key, n)[2]
 
 
 @functools.partial(jax.jit, static_argnums=0)

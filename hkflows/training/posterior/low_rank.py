@@ -72,7 +72,7 @@ def fit_low_rank_gaussian(
 def low_rank_gaussian(
     target: Target, start: FlowDistribution, key: Array | int
 ) -> tuple[FlowDistribution, int]:
-    """Returns the Gaussian, and how many of its steps were skipped, their gradient not finite."""
+    """Returns the Gaussian, and how many steps were skipped, their loss or gradient not finite."""
     D = target.event_size
     factor_key, fresh_key, train_key = jax.random.split(checks.prng_key("key", key), 3)
     objective = NegativeElbo(

@@ -131,6 +131,7 @@ def fit_posterior(
     if data is not None:
         on_all = given(target.log_density, data, CHUNK_ROWS)
         posterior = dataclasses.replace(target, log_density=on_all)
+    batch = () if data is None else (data,)
     key = checks.prng_key("key", key)
     keys = jax.random.split(key, 6)
     first_key, gaussian_key, flow_key, stage_key, diagnose_key, check_key = keys
@@ -138,7 +139,7 @@ def fit_posterior(
 
     def check(q: FlowDistribution, num_points: int) -> None:
         points = _draws(q, check_key, num_points)
-        posterior.check_at(points)
+        target.check_at(points, *batch)
         check_estimate(target, points, data)
 
     def train(

@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION = "description.json"
 ARRAYS = "arrays.npz"
 PART = ".part"  # ends the name of a file while it is written
