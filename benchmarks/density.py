@@ -27,7 +27,7 @@ import jax
 import numpy as np
 from densities.data import DATA, NAMED
 from densities.libraries import LIBRARIES, PEERS
-from report import Row, in_fresh_process, print_row
+from report import Row, in_fresh_process, print_row, write
 
 JSON_PATH = pathlib.Path(__file__).parent / "results" / "density-cpu.json"
 PACKAGES = ["hkflows", "flowjax", "zuko", "torch", "jax"]
@@ -114,9 +114,7 @@ def main(
         comparison = compare(rows)
         if comparison is not None:
             report["comparison"].append(comparison)
-        if json_path is not None:
-            with open(json_path, "w") as file:
-                json.dump(report, file, indent=1)
+        write(report, json_path)
     for row in report["fits"]:
         if "error" in row:
             print(f"\n{row['library']} on {row['data']}, seed {row['seed']}: {row['error'][:200]}")

@@ -33,7 +33,7 @@ from typing import Any
 from inference.libraries import LIBRARIES
 from inference.measure import measure
 from inference.targets import PLAIN, TARGETS
-from report import Row, in_fresh_process, print_row
+from report import Row, in_fresh_process, print_row, write
 
 JSON_PATH = pathlib.Path(__file__).parent / "results" / "posteriors-cpu.json"
 PACKAGES = ["hkflows", "flowjax", "numpyro", "jax"]
@@ -167,9 +167,7 @@ def main(
             errors += [fit for fit in fits if "error" in fit]
             if "hkflows" in libraries[: libraries.index(library) + 1]:
                 report["comparison"] = compare(report["best"])
-            if json_path is not None:
-                with open(json_path, "w") as file:
-                    json.dump(report, file, indent=1)
+            write(report, json_path)
     for row in errors:
         message = row["error"].splitlines()[0][:200]
         print(f"\n{row['library']}, {row['setting']}, on {row['target']}: {message}")

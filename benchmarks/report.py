@@ -33,6 +33,13 @@ def in_fresh_process(script: str, arguments: list[Any], seconds: float) -> Row:
     return json.loads(process.stdout.splitlines()[-1])
 
 
+def write(report: Row, json_path: str | None) -> None:
+    """Writes what is known so far to a file, if one is asked for."""
+    if json_path is not None:
+        with open(json_path, "w") as file:
+            json.dump(report, file, indent=1)
+
+
 def print_row(values: list[Any]) -> None:
     """Prints a row of a Markdown table."""
     print("| " + " | ".join(map(str, values)) + " |", flush=True)

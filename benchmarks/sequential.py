@@ -12,7 +12,6 @@ process, zuko where it and torch are installed. Only ratios within one run are w
 import argparse
 import functools
 import importlib.util
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ import paramax
 import surjectors
 import surjectors.nn
 import tensorflow_probability.substrates.jax.bijectors as tfb
+from report import write
 
 import hkflows as hkf
 from hkflows.kernels import degrees
@@ -313,6 +313,7 @@ def main(sizes: list[int], libraries: list[str], repeats: int, json_path: str | 
                 else:
                     cells.append("")
             print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+            write(report, json_path)
     if "hkflows" in libraries:
         report["path / total"] = path_against_total(repeats)
         print(f"\npath / total ELBO gradient, 4-layer IAF: {report['path / total']:.2f}")
@@ -321,9 +322,7 @@ def main(sizes: list[int], libraries: list[str], repeats: int, json_path: str | 
         report["parallel, hkflows / tfp"] = ratios
         text = ", ".join(f"D = {size}: {ratio:.2f}" for size, ratio in ratios.items())
         print(f"parallel direction, hkflows / tfp, calls interleaved: {text}")
-    if json_path is not None:
-        with open(json_path, "w") as file:
-            json.dump(report, file, indent=1)
+    write(report, json_path)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ interleaved, so that their ratios mean something on a busy machine too; the time
 
 import argparse
 import functools
-import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import paramax
 from flowjax.utils import get_ravelled_pytree_constructor
+from report import write
 
 import hkflows as hkf
 
@@ -137,9 +137,7 @@ def main(shape: tuple[int, int], num_bins: int, repeats: int, json_path: str | N
                 report["rows"].append(row)
                 times = " | ".join(f"{1e3 * value:.2f}" for value in seconds.values())
                 print(f"| {setting} | {what} | {times} | {ratio:.2f} |", flush=True)
-    if json_path is not None:
-        with open(json_path, "w") as file:
-            json.dump(report, file, indent=1)
+    write(report, json_path)
 
 
 if __name__ == "__main__":

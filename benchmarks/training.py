@@ -14,17 +14,16 @@ import argparse
 import functools
 import importlib.metadata
 import importlib.util
-import json
 import os
 import pathlib
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from report import Row, print_row
+from report import Row, print_row, write
 from trainers import Trainer
 
 JSON_PATH = pathlib.Path(__file__).parent / "results" / "training-cpu.json"
@@ -62,13 +61,12 @@ def interleaved(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[s
     return {name: [times[0], statistics.median(times[1:])] for name, times in seconds.items()}
 
 
-def speed(works: list[str], num_steps: int, repeats: int) -> list[Row]:
-    """Prints and returns steps and draws a second."""
+def speed(works: list[str], num_steps: int, repeats: int) -> Iterator[Row]:
+    """Prints and yields steps and draws a second."""
     print(f"\n{num_steps} steps a training\n")
     head = ["work", "maps", "library", "steps / s", "ours / theirs", "first call (s)"]
     print_row([*head, "draws / s", "ours / theirs"])
     print("|" + "---|" * (len(head) + 2))
-    rows = []
     for work in works:
         for spline in (False, True):
             trainers = {name: make(spline) for name, make in libraries(work, spline=spline).items()}
@@ -93,17 +91,15 @@ def speed(works: list[str], num_steps: int, repeats: int) -> list[Row]:
                     "draws a second": NUM_DRAWS[work] / drawing[name][1],
                     "draws, ours / theirs": drawing[name][1] / drawing["hkflows"][1],
                 }
-                rows.append(row)
                 print_row([f"{v:.3g}" if isinstance(v, float) else v for v in row.values()])
-    return rows
+                yield row
 
 
-def cold(works: list[str], repeats: int) -> list[Row]:
-    """Prints and returns the seconds of whole processes, from nothing to a fit of 200 steps."""
+def cold(works: list[str], repeats: int) -> Iterator[Row]:
+    """Prints and yields the seconds of whole processes, from nothing to a fit of 200 steps."""
     print(f"\nSeconds of a process that does {COLD_STEPS} steps, affine maps\n")
     print_row(["work", "library", "seconds", "theirs / ours"])
     print("|" + "---|" * 4)
-    rows = []
     for work in works:
         seconds: dict[str, list[float]] = {name: [] for name in libraries(work, spline=False)}
         for _ in range(repeats):
@@ -114,13 +110,12 @@ def cold(works: list[str], repeats: int) -> list[Row]:
         for name, median in medians.items():
             row = {"work": work, "library": name, "seconds": median}
             row["theirs / ours"] = median / medians["hkflows"]
-            rows.append(row)
             print_row([f"{v:.3g}" if isinstance(v, float) else v for v in row.values()])
-    return rows
+            yield row
 
 
-def depth(depths: list[int], repeats: int) -> list[Row]:
-    """Prints and returns what the gradient of a likelihood costs to compile and run, by depth."""
+def depth(depths: list[int], repeats: int) -> Iterator[Row]:
+    """Prints and yields what the gradient of a likelihood costs to compile and run, by depth."""
     import haiku as hk
     import jax
 
@@ -150,7 +145,6 @@ def depth(depths: list[int], repeats: int) -> list[Row]:
     print(f"\nGradient of the likelihood of {batch} rows, D = {D}, hidden 2 x {width}\n")
     print_row(["layers", "kind", "compile (s)", "step (ms)"])
     print("|" + "---|" * 4)
-    rows = []
     for num_layers in depths:
         compiled, compile_seconds = {}, {}
         for kind, transformed in kinds(num_layers).items():
@@ -169,22 +163,25 @@ def depth(depths: list[int], repeats: int) -> list[Row]:
         for kind, (_, seconds) in run.items():
             row = {"layers": num_layers, "kind": kind, "compile": compile_seconds[kind]}
             row["step"] = 1e3 * seconds
-            rows.append(row)
             print_row([f"{v:.3g}" if isinstance(v, float) else v for v in row.values()])
-    return rows
+            yield row
 
 
 def main(
     parts: list[str], works: list[str], repeats: int, quick: bool, json_path: str | None
 ) -> None:
     """Prints the tables asked for, and writes them to a file if asked."""
+    import jax
+
     num_steps, depths = (14, DEPTHS[:1]) if quick else (490, DEPTHS)  # in epochs of 7 steps
     repeats = 1 if quick else repeats
     installed = [name for name in PACKAGES if importlib.util.find_spec(name)]
     report: dict[str, Any] = {
         "versions": {name: importlib.metadata.version(name) for name in installed},
+        "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
     }
+    print(f"device: {report['device']}")
     print(", ".join(f"{name} {version}" for name, version in report["versions"].items()))
     measure = {
         "speed": lambda: speed(works, num_steps, repeats),
@@ -192,10 +189,10 @@ def main(
         "depth": lambda: depth(depths, repeats),
     }
     for part in parts:
-        report[part] = measure[part]()
-        if json_path is not None:
-            with open(json_path, "w") as file:
-                json.dump(report, file, indent=1)
+        report[part] = []
+        for row in measure[part]():
+            report[part].append(row)
+            write(report, json_path)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from typing import Any
 
 import jax
 
-LIGHT = {"xla_backend_optimization_level": 1}
-QUICK = {**LIGHT, "xla_cpu_use_fusion_emitters": False}
+LIGHT: dict[str, Any] = {"xla_backend_optimization_level": 1}
+# From JAX 0.11 on XLA has no other emitters of fusions.
+QUICK = {**LIGHT, "xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else LIGHT
 INSTANT = {**QUICK, "xla_backend_optimization_level": 0}
 
 

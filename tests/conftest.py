@@ -3,15 +3,15 @@ import gc
 import os
 import signal
 
+import jax
+import pytest
+
+from hkflows import compilation
+
 # The suite compiles thousands of small programs and runs each once: seven settings for speed.
-QUICK = "--xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
+FLAGS = [f"--{name}={value}".lower() for name, value in compilation.QUICK.items()]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ.setdefault("NPROC", "1")  # threads of XLA: there are as many processes as cores
-
-import jax  # noqa: E402
-import pytest  # noqa: E402
-
-from hkflows import compilation  # noqa: E402
 
 jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_include_full_tracebacks_in_locations", False)
