@@ -36,15 +36,16 @@ def stream_draws(
     return whole
 
 
-def stream_rows(function: Callable[..., Any], *rows: Any) -> Any:
+def stream_rows(function: Callable[..., Any], *rows: Any, chunk_size: int | None = None) -> Any:
     """Returns `function(*rows)` as NumPy arrays, for a function that maps row to row.
 
     Args:
         function: maps arrays `[number, ...]` to a pytree of arrays `[number, ...]`.
         *rows: arrays `[n, ...]`; memory-mapped ones are read a chunk at a time.
+        chunk_size: the largest number that the function is asked for, by default 10,000.
     """
     n = len(rows[0])
-    size = min(n, CHUNK_SIZE)
+    size = min(n, CHUNK_SIZE if chunk_size is None else chunk_size)
     whole: Any = None
     for start in range(0, max(n, 1), max(size, 1)):
         # The last chunk begins early, so that it is as long as the others and compiles nothing.

@@ -1,6 +1,6 @@
 """Whether a fitted posterior can be trusted."""
 
-from hkflows.diagnostics.missed import far_evidence, wide_evidence
+from hkflows.diagnostics.far import far_evidence
 from hkflows.diagnostics.parameters import Parameters
 from hkflows.diagnostics.report import Diagnostics, diagnose
 from hkflows.diagnostics.rounding import rounding_error
@@ -12,6 +12,7 @@ from hkflows.diagnostics.weights import (
     pareto_khat,
     pareto_smooth,
 )
+from hkflows.diagnostics.wide import wide_evidence
 
 __all__ = [
     "Diagnostics",

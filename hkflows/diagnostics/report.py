@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,8 +10,9 @@ import numpy as np
 
 from hkflows import checks
 from hkflows.compilation import quick_jit
-from hkflows.diagnostics.missed import far_evidence, wide_evidence
+from hkflows.diagnostics.far import far_evidence
 from hkflows.diagnostics.parameters import Parameters, compare
+from hkflows.diagnostics.pulled_back import pulled_back
 from hkflows.diagnostics.rounding import rounding_error
 from hkflows.diagnostics.verdict import SURE, Verdict, judge
 from hkflows.diagnostics.weights import (
@@ -21,8 +21,9 @@ from hkflows.diagnostics.weights import (
     log_evidence,
     pareto_smooth,
 )
+from hkflows.diagnostics.wide import wide_evidence
 from hkflows.precision import full_precision
-from hkflows.streams import stream_draws
+from hkflows.streams import stream_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
@@ -103,9 +104,14 @@ def diagnose(
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
 
     log_density, constrain = as_argument(target.log_density), as_argument(target.constrain)
-    draw = functools.partial(_draw, log_density, constrain, q, chunk_size)
-    z, log_weights, draws = stream_draws(draw, draw_key, num_samples)
-    log_weights = log_weights.astype(np.float64)
+    pull_back = functools.partial(
+        stream_rows,
+        functools.partial(pulled_back, log_density, constrain, q),
+        chunk_size=min(chunk_size, num_samples),
+    )
+    x, log_base = _base_draws(q, draw_key, num_samples)
+    z, log_p, draws = pull_back(x)
+    log_weights = log_p.astype(np.float64) - np.asarray(log_base, np.float64)
     is_valid = np.isfinite(log_weights) | (log_weights == -np.inf)
     is_positive = np.isfinite(log_weights)
     valid, positive = log_weights[is_valid], log_weights[is_positive]
@@ -129,7 +135,11 @@ def diagnose(
     log_z = float(log_evidence(valid))
     ess = float(effective_sample_size(valid))
     own_error = max(1.0 / ess - 1.0 / valid.size, 0.0) ** 0.5
-    missed_mass = _missed_mass(q, target, log_z, own_error, z[is_positive], wide_key, far_key)
+    wide, wide_error = wide_evidence(q.base, lambda x: pull_back(x)[1], wide_key)
+    far, far_error = far_evidence(q, target.log_density, log_z, z[is_positive], far_key)
+    missed_mass = max(
+        _beyond(log_z, own_error, wide, wide_error), _elsewhere(log_z, far, far_error)
+    )
     rounding = rounding_error(target.log_density, z[is_positive][:NUM_ROUNDING_DRAWS])
     verdict, reason = judge(
         ess=ess,
@@ -157,42 +167,23 @@ def diagnose(
     )
 
 
-@functools.partial(quick_jit, static_argnames=("num_samples", "chunk_size"))
-def _draw(
-    log_density: Callable[[Array], Array],
-    constrain: Callable[[Array], Any],
-    q: Any,
-    chunk_size: int,
-    key: Array,
-    num_samples: int,
-) -> tuple[Array, Array, Any]:
-    """Returns draws, `[S, D]`, their log weights, `[S]`, and the parameters there."""
-
-    def one(key: Array) -> tuple[Array, Array, Any]:
-        z, log_q = q.sample_and_log_prob(seed=key)
-        return z, log_density(z) - log_q, constrain(z)
-
-    keys = jax.random.split(key, num_samples)
-    return jax.lax.map(one, keys, batch_size=min(chunk_size, num_samples))
+@functools.partial(quick_jit, static_argnames="n")
+def _base_draws(q: Any, key: Array, n: int) -> tuple[Array, Array]:
+    """Returns base points, `[n, D]`, and their log densities (nats), `[n]`."""
+    x = q.sample_base(seed=key, sample_shape=(n,))
+    return x, q.base.log_prob(x)
 
 
-def _missed_mass(
-    q: Any,
-    target: Target,
-    log_z: float,
-    own_error: float,
-    z: Array,
-    wide_key: Array,
-    far_key: Array,
-) -> float:
-    """Returns the larger of the fractions that two searches find missing."""
-    wide, wide_error = wide_evidence(q, target.log_density, wide_key)
+def _beyond(log_z: float, own_error: float, wide: float, wide_error: float) -> float:
+    """Returns the share of the evidence that only wider draws find, if they surely do."""
     is_sure = wide - log_z > SURE * np.hypot(wide_error, own_error)
-    in_tails = 1.0 - np.exp(log_z - wide) if is_sure else 0.0
-    far, far_error = far_evidence(q, target.log_density, log_z, z, far_key)
+    return float(1.0 - np.exp(log_z - wide)) if is_sure else 0.0
+
+
+def _elsewhere(log_z: float, far: float, far_error: float) -> float:
+    """Returns the share of the mass that other modes have, if that is surely not zero."""
     is_sure = SURE * far_error < 1.0
-    elsewhere = 1.0 / (1.0 + np.exp(np.clip(log_z - far, -500.0, 500.0))) if is_sure else 0.0
-    return float(max(in_tails, elsewhere))
+    return float(1.0 / (1.0 + np.exp(np.clip(log_z - far, -500.0, 500.0)))) if is_sure else 0.0
 
 
 def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:

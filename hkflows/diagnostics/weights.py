@@ -80,3 +80,18 @@ def pareto_khat(log_weights: ArrayLike) -> float:
         log_weights: `[S]`, finite.
     """
     return pareto_smooth(log_weights)[1]
+
+
+def mean_of_exponentials(log_weights: np.ndarray) -> tuple[float, float]:
+    """Returns the log of the mean weight (nats), and its standard error by the delta method.
+
+    Args:
+        log_weights: `[S]`, float64; those that are not finite are weights of zero.
+    """
+    log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
+    largest = log_weights.max()
+    if largest == -np.inf:
+        return -np.inf, 0.0
+    weights = np.exp(log_weights - largest)
+    error = weights.std() / weights.mean() / len(weights) ** 0.5
+    return float(np.log(weights.mean()) + largest), float(error)

@@ -1,8 +1,7 @@
-"""Whether a fit misses a part of the posterior: importance sampling where the fit does not go.
+"""Whether a fit misses another mode: importance sampling where the fit does not go.
 
-The weights of a fit's own draws cannot tell of a place where it never draws. Two searches can: one
-with the flow's base distribution made wider, for tails and for what is near; and one from points
-far away up to other modes.
+The weights of a fit's own draws cannot tell of a place where it never draws. Climbs that start far
+from the draws can.
 """
 
 from collections.abc import Callable
@@ -14,17 +13,13 @@ import numpy as np
 import optax
 
 from hkflows.compilation import quick_jit
+from hkflows.diagnostics.weights import mean_of_exponentials
 from hkflows.kernels.along import gradient_along
 from hkflows.targets.argument import as_argument
 
 Array = jax.Array
 Density = Callable[[Array], Array]
 Units = tuple[Array, Array]  # a mean, [D], and a triangular factor, [D, D]
-
-WIDER = (1.5, 2.0, 3.0)  # factors for all dimensions of the base at once
-WIDER_ALONE = 4.0  # the factor for one dimension at a time
-MAX_ALONE = 32  # dimensions that get their turn
-NUM_WIDE_DRAWS = 4096
 
 NUM_STARTS = 16  # of climbs, of each kind
 NUM_ASTRAY = 32  # starts chosen from `NUM_CANDIDATES`
@@ -37,22 +32,8 @@ UNEXPECTED = 10.0  # nats of density above what the fit has there
 MAX_MODES = 4
 MAX_FAR_SIZE = 500  # a search that needs the curvature: not in more dimensions
 NUM_MODE_DRAWS = 500  # for each
+NEGLIGIBLE = 0.01  # of the posterior's mass: less around all modes is not looked into
 STEP = 0.1  # standard deviations, where second derivatives are differences
-
-
-def wide_evidence(q: Any, log_density: Density, key: Array) -> tuple[float, float]:
-    """Returns log Z (nats) from draws of wider distributions than `q`, and its standard error.
-
-    The proposal is a mixture: the base distribution itself, the same with all of its dimensions
-    wider, and with one of them wider at a time. All of it goes through the bijector of `q`.
-
-    Args:
-        q: a `FlowDistribution`.
-        log_density: maps `[D]` to a scalar (nats).
-        key: a PRNG key.
-    """
-    log_weights = _wide_log_weights(as_argument(log_density), q, key)
-    return _mean_of_exponentials(np.asarray(log_weights, np.float64))
 
 
 def far_evidence(
@@ -65,7 +46,7 @@ def far_evidence(
     its steps are large at first, and cross hundreds of standard deviations. Where it ends and `q`
     has far less density than the posterior, a Gaussian with the curvature there is the proposal of
     importance sampling, which counts what `q` misses by a factor of ten or more. In more than 500
-    dimensions nothing is searched.
+    dimensions nothing is searched, and a hundredth of the mass is not told from none.
 
     Args:
         q: a distribution with `log_prob`.
@@ -86,34 +67,14 @@ def far_evidence(
     if not len(modes):
         return -np.inf, 0.0
     modes = np.resize(modes, (MAX_MODES, D))  # again and again: one program for any number
-    log_weights = _far_log_weights(
-        log_density, q, units, jnp.asarray(modes, draws.dtype), log_z, draw_key
-    )
-    return _mean_of_exponentials(np.asarray(log_weights, np.float64))
-
-
-@quick_jit
-def _wide_log_weights(log_density: Density, q: Any, key: Array) -> Array:
-    """Returns the log weights of draws from the wider distributions, `[NUM_WIDE_DRAWS]`."""
-    D = q.event_shape[0]
-    pick_key, base_key = jax.random.split(key)
-    alone = jax.random.permutation(pick_key, D)[:MAX_ALONE]
-    scales = jnp.concatenate(
-        [
-            jnp.ones((1, D)),
-            jnp.asarray(WIDER)[:, None] * jnp.ones(D),
-            1.0 + (WIDER_ALONE - 1.0) * jax.nn.one_hot(alone, D),
-        ]
-    )
-
-    def log_weight(x: Array) -> Array:
-        log_r = jax.vmap(lambda s: q.base.log_prob(x / s) - jnp.sum(jnp.log(s)))(scales)
-        y, log_det = q.bijector.forward_and_log_det(x)
-        return log_density(y) + log_det - jax.nn.logsumexp(log_r) + jnp.log(len(scales))
-
-    component = jnp.arange(NUM_WIDE_DRAWS) % len(scales)
-    x = scales[component] * q.base.sample(seed=base_key, sample_shape=(NUM_WIDE_DRAWS,))
-    return jax.lax.map(log_weight, x, batch_size=256)
+    x, *around = _around(log_density, units, jnp.asarray(modes, draws.dtype), draw_key)
+    log_p, log_r = (np.asarray(result, np.float64) for result in around)
+    most, _ = mean_of_exponentials(log_p - log_r)
+    if most - log_z < np.log(NEGLIGIBLE):
+        return -np.inf, 0.0
+    log_q = np.asarray(_log_prob(q, units, x), np.float64)
+    missed = log_p > log_q + log_z + np.log(10.0)
+    return mean_of_exponentials(np.where(missed, log_p - log_r, -np.inf))
 
 
 def _standard(log_density: Density, units: Units) -> Density:
@@ -142,22 +103,28 @@ def _climbs(log_density: Density, draws: Array, key: Array) -> tuple[Units, Arra
 
 
 @quick_jit
-def _far_log_weights(
-    log_density: Density, q: Any, units: Units, modes: Array, log_z: Array | float, key: Array
-) -> Array:
-    """Returns the log weights of draws around modes, of those that `q` misses."""
+def _around(
+    log_density: Density, units: Units, modes: Array, key: Array
+) -> tuple[Array, Array, Array]:
+    """Returns draws around modes, `[n, D]`, and their log densities, the posterior's and their own.
+
+    All in the units of the draws.
+    """
     D = modes.shape[1]
-    mean, factor = units
     log_p = _standard(log_density, units)
     factors = jax.vmap(lambda x: _curvature_factor(log_p, x))(modes)
     noise = jax.random.normal(key, (len(modes), NUM_MODE_DRAWS, D))
     x = (modes[:, None] + jnp.einsum("mij,msj->msi", factors, noise)).reshape(-1, D)
     log_of_each = jax.vmap(_gaussian_log_prob, (0, 0, None))(modes, factors, x)
     log_r = jax.nn.logsumexp(log_of_each, axis=0) - jnp.log(len(modes))
-    log_q = q.log_prob(mean + x @ factor.T) + jnp.sum(jnp.log(jnp.diagonal(factor)))
-    values = jax.lax.map(log_p, x, batch_size=256)
-    missed = values - log_q - log_z > jnp.log(10.0)
-    return jnp.where(missed, values - log_r, -jnp.inf)
+    return x, jax.lax.map(log_p, x, batch_size=256), log_r
+
+
+@quick_jit
+def _log_prob(q: Any, units: Units, x: Array) -> Array:
+    """Returns the log density of the fit in these units (nats), `[n]`."""
+    mean, factor = units
+    return q.log_prob(mean + x @ factor.T) + jnp.sum(jnp.log(jnp.diagonal(factor)))
 
 
 def _far(key: Array, D: int) -> Array:
@@ -227,14 +194,3 @@ def _gaussian_log_prob(mean: Array, factor: Array, x: Array) -> Array:
     u = jnp.linalg.solve(factor, (x - mean).T)
     log_det = jnp.linalg.slogdet(factor)[1]
     return -0.5 * jnp.sum(u**2, axis=0) - log_det - 0.5 * mean.shape[0] * jnp.log(2.0 * jnp.pi)
-
-
-def _mean_of_exponentials(log_weights: np.ndarray) -> tuple[float, float]:
-    """Returns the log of the mean weight, and its standard error by the delta method."""
-    log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
-    largest = log_weights.max()
-    if largest == -np.inf:
-        return -np.inf, 0.0
-    weights = np.exp(log_weights - largest)
-    error = weights.std() / weights.mean() / len(weights) ** 0.5
-    return float(np.log(weights.mean()) + largest), float(error)
