@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -6,7 +7,9 @@ import signal
 import jax
 import pytest
 
+import hkflows as hkf
 from hkflows import compilation
+from hkflows.training.posterior import recipe
 
 # The suite compiles thousands of small programs and runs each once: seven settings for speed.
 FLAGS = [f"--{name}={value}".lower() for name, value in compilation.QUICK.items()]
@@ -53,3 +56,16 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def quick_flow(monkeypatch):
+    """A smaller flow in place of the default one, where a test is about something else."""
+    monkeypatch.setattr(recipe, "default_flow", lambda D: hkf.flows.iaf(D, num_layers=1))
+
+
+@pytest.fixture
+def quick_spline_flow(monkeypatch):
+    """The same with splines, which bend the margins too."""
+    flow = functools.partial(hkf.flows.iaf, num_layers=1, transformer=hkf.RationalQuadratic())
+    monkeypatch.setattr(recipe, "default_flow", flow)
