@@ -16,7 +16,7 @@ def run(path, num_blocks):
     return names
 
 
-def test_readme_code_runs():
+def test_readme_code_runs(quick_flow):
     names = run("README.md", 3)
     assert names["y"].shape == (1000, 8)
     assert names["draws"]["x"].shape == (1000, 8)
