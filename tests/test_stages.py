@@ -164,7 +164,7 @@ def test_restricted_to_where_it_is_finite_a_weight_is_larger():
     assert finite_moments(np.asarray([1.0, -np.inf, np.nan]))[:2] == (-np.inf, np.inf)
 
 
-def test_within_a_constraint_the_fit_is_the_posterior_up_to_a_factor():
+def test_within_a_constraint_the_fit_is_the_posterior_up_to_a_factor(quick_spline_flow):
     """A skewed density cut by a line: the weights within are all but equal, the others zero."""
 
     def log_density(z):
@@ -300,7 +300,7 @@ def test_the_flow_stage_gains_what_a_gaussian_cannot():
     assert fit.losses.size == ROUND_STEPS[0]
 
 
-def test_a_stage_that_does_not_help_is_dropped():
+def test_a_stage_that_does_not_help_is_dropped(quick_flow):
     """One step of a flow, with a rate that ruins it: the Gaussian stays."""
     target = hkf.Target(lambda z: jnp.sum(z - jnp.exp(z)), 2)  # of an exponential: Z = 1
     fit = hkf.fit_posterior(
@@ -405,7 +405,7 @@ def test_batches_go_through_all_rows():
     assert (rows[:3] != rows[3:6]).any()
 
 
-def test_a_fit_to_data_in_batches(compiled):
+def test_a_fit_to_data_in_batches(compiled, quick_flow):
     target, settings = from_rows(), {"batch_size": 20, "num_steps": 50, "progress": False}
     fit = hkf.fit_posterior(target, key=0, data=ROWS, **settings)
     draws = fit.sample(1, 10_000)["mean"]

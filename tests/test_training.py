@@ -69,7 +69,7 @@ def test_a_log_density_with_holes_finishes_and_counts():
     assert np.isfinite(fit.diagnostics.elbo)
 
 
-def test_a_posterior_with_holes_finishes_in_stages_and_counts(compiled):
+def test_a_posterior_with_holes_finishes_in_stages_and_counts(compiled, quick_spline_flow):
     """NaN beyond two and a half standard deviations: a few draws in a hundred."""
     target = hkf.Target(lambda z: jnp.where(z[0] > 2.5, jnp.nan, jnp.sum(z - jnp.exp(z))), 2)
     fit = quiet(target, num_steps=300)
