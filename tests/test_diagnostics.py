@@ -277,18 +277,23 @@ def test_a_mode_is_found_from_fewer_draws_than_dimensions():
 
 
 def test_far_modes_are_weighed():
-    """A second mode with three times the mass of the first: log 3."""
+    """A second mode with three times the mass of the first: log 3; a thousandth is nothing."""
     q = gaussian(jnp.zeros(2), jnp.eye(2))
     other = distrax.Independent(distrax.Normal(jnp.asarray([8.0, -3.0]), 0.5), 1)
 
-    def log_density(z):
-        return jnp.logaddexp(q.log_prob(z), jnp.log(3.0) + other.log_prob(z))
+    def log_density(log_mass, z):
+        return jnp.logaddexp(q.log_prob(z), log_mass + other.log_prob(z))
+
+    def far(mass):
+        there = jax.tree_util.Partial(log_density, jnp.log(mass))
+        return diagnostics.far_evidence(q, there, 0.0, draws, jax.random.key(1))
 
     draws = q.sample(seed=0, sample_shape=(2000,))
-    far, error = diagnostics.far_evidence(q, log_density, 0.0, draws, jax.random.key(1))
-    np.testing.assert_allclose(far, np.log(3.0), atol=max(4.0 * error, 0.05))
-    none, _ = diagnostics.far_evidence(q, q.log_prob, 0.0, draws, jax.random.key(1))
-    assert none == -np.inf
+    found, error = far(3.0)
+    np.testing.assert_allclose(found, np.log(3.0), atol=max(4.0 * error, 0.05))
+    found, error = far(0.03)
+    np.testing.assert_allclose(found, np.log(0.03), atol=max(4.0 * error, 0.05))
+    assert far(0.001)[0] == far(0.0)[0] == -np.inf
 
 
 def test_an_angle_across_the_cut_has_the_moments_of_its_arc():
