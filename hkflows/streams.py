@@ -12,18 +12,24 @@ CHUNK_SIZE = 10_000
 
 
 def stream_draws(
-    draw: Callable[[Array, int], Any], key: Array, n: int, *, picked: np.ndarray | None = None
+    draw: Callable[[Array, int], Any],
+    key: Array,
+    n: int,
+    *,
+    picked: np.ndarray | None = None,
+    chunk_size: int | None = None,
 ) -> Any:
     """Returns `n` draws, or some of them, as NumPy arrays.
 
     Args:
         draw: maps a key and a number to as many draws, a pytree of arrays `[number, ...]`. It is
-            asked for at most 10,000 at a time, and always for the same number.
+            always asked for the same number.
         key: a PRNG key; with the same number it gives the same draws again.
         n: the number of draws, at least one.
         picked: the draws to return, `[m]`, in this order; by default all.
+        chunk_size: the largest number that `draw` is asked for, by default 10,000.
     """
-    size = min(n, CHUNK_SIZE)
+    size = min(n, CHUNK_SIZE if chunk_size is None else chunk_size)
     starts = range(0, n, size)
     picked = np.arange(n) if picked is None else picked
     whole: Any = None

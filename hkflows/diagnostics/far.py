@@ -46,7 +46,7 @@ def far_evidence(
     its steps are large at first, and cross hundreds of standard deviations. Where it ends and `q`
     has far less density than the posterior, a Gaussian with the curvature there is the proposal of
     importance sampling, which counts what `q` misses by a factor of ten or more. In more than 500
-    dimensions nothing is searched, and a hundredth of the mass is not told from none.
+    dimensions nothing is searched, and less than a hundredth of the mass counts as none.
 
     Args:
         q: a distribution with `log_prob`.

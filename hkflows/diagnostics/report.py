@@ -23,7 +23,7 @@ from hkflows.diagnostics.weights import (
 )
 from hkflows.diagnostics.wide import wide_evidence
 from hkflows.precision import full_precision
-from hkflows.streams import stream_rows
+from hkflows.streams import stream_draws, stream_rows
 from hkflows.targets import Target
 from hkflows.targets.argument import as_argument
 from hkflows.targets.fitted import check_fitted
@@ -104,14 +104,16 @@ def diagnose(
     draw_key, wide_key, far_key = jax.random.split(checks.prng_key("seed", seed), 3)
 
     log_density, constrain = as_argument(target.log_density), as_argument(target.constrain)
-    pull_back = functools.partial(
-        stream_rows,
-        functools.partial(pulled_back, log_density, constrain, q),
-        chunk_size=min(chunk_size, num_samples),
-    )
-    x, log_base = _base_draws(q, draw_key, num_samples)
-    z, log_p, draws = pull_back(x)
-    log_weights = log_p.astype(np.float64) - np.asarray(log_base, np.float64)
+    pull_back = functools.partial(pulled_back, log_density, constrain, q)
+
+    def draw(key: Array, n: int) -> tuple[Array, Array, Any]:
+        x, log_base = _base_draws(q, key, n)
+        z, log_p, parameters = pull_back(x)
+        return z, log_p - log_base, parameters
+
+    size = min(chunk_size, num_samples)  # for the wider draws too: one program
+    z, log_weights, draws = stream_draws(draw, draw_key, num_samples, chunk_size=size)
+    log_weights = log_weights.astype(np.float64)
     is_valid = np.isfinite(log_weights) | (log_weights == -np.inf)
     is_positive = np.isfinite(log_weights)
     valid, positive = log_weights[is_valid], log_weights[is_positive]
@@ -135,7 +137,9 @@ def diagnose(
     log_z = float(log_evidence(valid))
     ess = float(effective_sample_size(valid))
     own_error = max(1.0 / ess - 1.0 / valid.size, 0.0) ** 0.5
-    wide, wide_error = wide_evidence(q.base, lambda x: pull_back(x)[1], wide_key)
+    wide, wide_error = wide_evidence(
+        q.base, lambda x: stream_rows(pull_back, x, chunk_size=size)[1], wide_key
+    )
     far, far_error = far_evidence(q, target.log_density, log_z, z[is_positive], far_key)
     missed_mass = max(
         _beyond(log_z, own_error, wide, wide_error), _elsewhere(log_z, far, far_error)
