@@ -86,8 +86,8 @@ class IAF(_Autoregressive):
 
         y_i = tau(x_i; h_i(x_<i)),   log|det dy/dx| = sum_i log tau'(x_i; h_i(x_<i)).
 
-    Inverse, one dimension after the other, in one sweep through a `MADE` (or D passes of an
-    `Autoregressive`), with exact derivatives that do not pass through the loop:
+    Inverse, each dimension after those before it, for a few passes (see `docs/costs.md`), with
+    exact derivatives that do not pass through the loop:
 
         x_i = tau^{-1}(y_i; h_i(x_<i)),   log|det dx/dy| = -sum_i log tau'(x_i; h_i(x_<i)).
 
@@ -122,8 +122,8 @@ class MAF(_Autoregressive):
 
         x_i = tau^{-1}(y_i; h_i(y_<i)),   log|det dx/dy| = -sum_i log tau'(x_i; h_i(y_<i)).
 
-    Forward, one dimension after the other, in one sweep through a `MADE` (or D passes of an
-    `Autoregressive`), with exact derivatives that do not pass through the loop:
+    Forward, each dimension after those before it, for a few passes (see `docs/costs.md`), with
+    exact derivatives that do not pass through the loop:
 
         y_i = tau(x_i; h_i(y_<i)),   log|det dy/dx| = sum_i log tau'(x_i; h_i(y_<i)).
 

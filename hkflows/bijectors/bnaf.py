@@ -21,8 +21,8 @@ class BNAF(IAF):
 
     Forward, with the log-det, costs one pass through a network of D times `block_sizes` units.
 
-    Inverse: one dimension after the other, D passes, each with a root of one variable, found up to
-    rounding; its derivatives are exact and do not pass through any loop.
+    Inverse: passes are repeated until nothing changes, at most D, each with a root of one variable
+    for every dimension, found up to rounding; its derivatives are exact and pass through no loop.
 
     To score data in one pass, turn it around: `distrax.Inverse(BNAF(...))`.
 

@@ -58,8 +58,8 @@ class Autoregressive:
     What it returns for the dimension that comes `k`-th in `order` must depend on the context and on
     the `k - 1` dimensions before it alone; that is the caller's promise, and is not checked. For a
     flow that starts at the identity, let it start at zero. Nothing is known of its inside, so the
-    sequential direction evaluates it D times in a loop; its derivatives are exact and do not pass
-    through that loop. A `MADE` is far cheaper.
+    sequential direction evaluates it until nothing changes, at most D times; its derivatives are
+    exact and do not pass through that loop. On CPUs a `MADE` is far cheaper.
 
     Attributes:
         function: a Haiku callable, `[D] -> [D, P]`, or `[D + C] -> [D, P]` with a context, which

@@ -27,7 +27,7 @@ def bnaf(
 ) -> hk.Transformed:
     """Returns block neural autoregressive layers of alternating order (De Cao et al. 2019).
 
-    The fast direction costs one pass a layer, the other D passes and as many roots.
+    The fast direction costs one pass a layer, the other a few, at most D, with D roots in each.
 
     Args:
         event_size: D.

@@ -4,24 +4,25 @@ A scalar map `tau` and a network that reads `u` in an order give the triangular 
 
     v_i = tau(u_i; h_i(u_<i)),   log|det dv/du| = sum_i log tau'(u_i; h_i(u_<i)).
 
-`parallel` goes from `u` to `v` with one evaluation of the network. `sequential` comes back, one
-dimension after the other. Its derivatives do not pass through that loop: by the implicit function
-theorem they need one linearisation of the parallel map at the solution and the solution of
+`parallel` goes from `u` to `v` with one evaluation of the network. `sequential` comes back, degree
+by degree or by repeated passes. Its derivatives do not pass through that loop: by the implicit
+function theorem they need one linearisation of the parallel map at the solution and the solution of
 triangular linear systems with its Jacobian `J`, so they are exact in forward mode, in reverse mode
 and in their compositions.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from hkflows.kernels import triangular
+from hkflows.kernels import fixed_point, triangular
 from hkflows.kernels.masked_mlp import MaskedMLP
 
 Array = jax.Array
+Linear = Callable[[Array], Array]
 
 
 class ScalarMap(Protocol):
@@ -55,24 +56,27 @@ def parallel(tau: ScalarMap, network: Network, u: Array) -> tuple[Array, Array]:
 def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array]:
     """Returns `u` with `parallel(u) = v`, and `log|det du/dv|`.
 
-    A `MaskedMLP` is swept degree by degree, at the cost of a few passes; any other network is
-    evaluated D times.
+    On CPUs a `MaskedMLP` is swept degree by degree; see `kernels.sweep`. Elsewhere, where starting
+    many small products would cost more than a few large ones, and for any other network, passes are
+    repeated until one changes nothing, D of them at most; see `kernels.fixed_point`.
 
     Args:
         tau: the scalar map.
         network: the network.
         v: `[..., D]`, with the full batch shape and the dtype of the result.
     """
-    if isinstance(network, MaskedMLP):
-        return triangular.invert(tau, network, v)
 
-    def visit(u: Array, dimension: Array) -> tuple[Array, Array]:
-        params = jnp.take(network(u), dimension, axis=-2)
-        solved, log_derivative = tau.inverse(jnp.take(v, dimension, axis=-1), params)
-        return u.at[..., dimension].set(solved), log_derivative
+    def by_passes(network: Network, v: Array) -> tuple[Array, Array]:
+        zeros = jnp.zeros_like(v)
+        u, log_derivatives = fixed_point.solve(
+            lambda u: tau.inverse(v, network(u)), (zeros, zeros), network.order
+        )
+        return u, jnp.sum(log_derivatives, axis=-1)
 
-    u, log_derivatives = jax.lax.scan(visit, jnp.zeros_like(v), jnp.asarray(network.order))
-    return u, jnp.sum(log_derivatives, axis=0)
+    if not isinstance(network, MaskedMLP):
+        return by_passes(network, v)
+    by_sweep = functools.partial(triangular.invert, tau)
+    return jax.lax.platform_dependent(network, v, cpu=by_sweep, default=by_passes)
 
 
 @sequential.defjvp
@@ -105,33 +109,31 @@ def forward_and_score(
 
 def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Array:
     """Returns `J^{-1} b`, J the Jacobian of the parallel map at `u`, as a linear map of `b`."""
-    _, pushforward = jax.linearize(lambda u: parallel(tau, network, u)[0], u)
+    params, network_dot = jax.linearize(network, u)
+    v, pullback = jax.vjp(lambda u, params: tau.forward(u, params)[0], u, params)
+    diagonal, sensitivity = pullback(jnp.ones_like(v))
+
+    def below(x: Array) -> Array:
+        return jnp.sum(sensitivity * network_dot(x), axis=-1)
+
+    def by_passes(off_diagonal: Linear, order: Sequence[int], b: Array) -> Array:
+        def step(x: Array) -> tuple[Array]:
+            return ((b - off_diagonal(x)) / diagonal,)
+
+        return fixed_point.solve(step, (jnp.zeros_like(b),), order)[0]
+
+    above = jax.linear_transpose(below, u)
+    solve = functools.partial(by_passes, below, network.order)
+    transpose_solve = functools.partial(by_passes, lambda x: above(x)[0], network.order[::-1])
     if isinstance(network, MaskedMLP):
-        linearised = triangular.linearise(tau, network, u)
-        return jax.lax.custom_linear_solve(
-            pushforward,
-            b,
-            solve=lambda _, b: linearised.solve(b),
-            transpose_solve=lambda _, b: linearised.solve_transposed(b),
+        swept = triangular.linearise(tau, network, u)
+        solve = functools.partial(jax.lax.platform_dependent, cpu=swept.solve, default=solve)
+        transpose_solve = functools.partial(
+            jax.lax.platform_dependent, cpu=swept.solve_transposed, default=transpose_solve
         )
-
-    order = jnp.asarray(network.order)
-    _, log_diagonal = tau.forward(u, network(u))
-
-    def substitute(order: Array, matvec: Callable[[Array], Array], b: Array) -> Array:
-        def visit(x: Array, dimension: Array) -> tuple[Array, None]:
-            return _replace(x, dimension, (b - matvec(x)) * jnp.exp(-log_diagonal)), None
-
-        return jax.lax.scan(visit, jnp.zeros_like(b), order)[0]
-
     return jax.lax.custom_linear_solve(
-        pushforward,
+        lambda x: diagonal * x + below(x),
         b,
-        solve=functools.partial(substitute, order),
-        transpose_solve=functools.partial(substitute, order[::-1]),
+        solve=lambda _, b: solve(b),
+        transpose_solve=lambda _, b: transpose_solve(b),
     )
-
-
-def _replace(u: Array, dimension: Array, candidate: Array) -> Array:
-    """Returns `u` with one dimension taken from `candidate`; what that holds elsewhere is void."""
-    return jnp.where(jnp.arange(u.shape[-1]) == dimension, candidate, u)
