@@ -33,6 +33,7 @@ bench: install
 	$(BIN)/python benchmarks/sequential.py
 	$(BIN)/python benchmarks/splines.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/posteriors.py --targets plain --first
 	$(BIN)/python benchmarks/density.py
 

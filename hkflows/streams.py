@@ -1,6 +1,7 @@
 """Results larger than the device's memory: computed and fetched a chunk at a time."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ def stream_draws(
     n: int,
     *,
     picked: np.ndarray | None = None,
+    most: Any = None,
     chunk_size: int | None = None,
 ) -> Any:
     """Returns `n` draws, or some of them, as NumPy arrays.
@@ -27,18 +29,18 @@ def stream_draws(
         key: a PRNG key; with the same number it gives the same draws again.
         n: the number of draws, at least one.
         picked: the draws to return, `[m]`, in this order; by default all.
+        most: of which arrays only so many draws are returned, the first: the structure of what
+            `draw` returns, or the beginning of it, with numbers for leaves.
         chunk_size: the largest number that `draw` is asked for, by default 10,000.
     """
     size = min(n, CHUNK_SIZE if chunk_size is None else chunk_size)
-    starts = range(0, n, size)
-    picked = np.arange(n) if picked is None else picked
+    keys = jax.random.split(key, -(-n // size))
     whole: Any = None
-    for start, chunk_key in zip(starts, jax.random.split(key, len(starts)), strict=True):
+    for chunk_key, (places, rows) in zip(keys, _shares(n, size, picked), strict=True):
         chunk = jax.device_get(draw(chunk_key, size))
         if whole is None:
-            whole = _empty(chunk, len(picked))
-        places = np.flatnonzero((start <= picked) & (picked < start + size))
-        _fill(whole, places, jax.tree.map(lambda a, rows=picked[places] - start: a[rows], chunk))
+            whole = _empty(chunk, n if picked is None else len(picked), most)
+        _fill(whole, places, jax.tree.map(lambda a, rows=rows: a[rows], chunk))
     return whole
 
 
@@ -55,18 +57,39 @@ def stream_rows(function: Callable[..., Any], *rows: Any, chunk_size: int | None
     whole: Any = None
     for start in range(0, max(n, 1), max(size, 1)):
         # The last chunk begins early, so that it is as long as the others and compiles nothing.
-        places = slice(min(start, n - size), min(start, n - size) + size)
-        chunk = jax.device_get(function(*(array[places] for array in rows)))
+        first = min(start, n - size)
+        chunk = jax.device_get(function(*(array[first : first + size] for array in rows)))
         if whole is None:
             whole = _empty(chunk, n)
-        _fill(whole, places, chunk)
+        _fill(whole, np.arange(first, first + size), chunk)
     return whole
 
 
-def _empty(chunk: Any, n: int) -> Any:
-    return jax.tree.map(lambda a: np.empty((n, *a.shape[1:]), a.dtype), chunk)
+def _shares(
+    n: int, size: int, picked: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields, for each chunk, the places of the results that it has, and its rows for these."""
+    starts = range(0, n, size)
+    if picked is None:
+        for start in starts:
+            rows = np.arange(min(size, n - start))
+            yield start + rows, rows
+        return
+    sorter = np.argsort(picked)
+    bounds = np.searchsorted(picked, [*starts, n], sorter=sorter)
+    for start, (low, high) in zip(starts, itertools.pairwise(bounds), strict=True):
+        places = sorter[low:high]
+        yield places, picked[places] - start
 
 
-def _fill(whole: Any, places: Any, chunk: Any) -> None:
+def _empty(chunk: Any, n: int, most: Any = None) -> Any:
+    def empty(most: int, part: Any) -> Any:
+        return jax.tree.map(lambda a: np.empty((min(n, most), *a.shape[1:]), a.dtype), part)
+
+    return empty(n, chunk) if most is None else jax.tree.map(empty, most, chunk)
+
+
+def _fill(whole: Any, places: np.ndarray, chunk: Any) -> None:
     for array, part in zip(jax.tree.leaves(whole), jax.tree.leaves(chunk), strict=True):
-        array[places] = part
+        fits = places < len(array)
+        array[places[fits]] = part[fits]

@@ -36,6 +36,13 @@ def test_picked_draws_are_those_of_all():
     np.testing.assert_array_equal(again, drawn[picked])
 
 
+def test_of_some_arrays_only_the_first_draws_are_kept():
+    drawn = streams.stream_draws(draw, KEY, 11)
+    fewer = streams.stream_draws(draw, KEY, 11, most={"x": 6, "sum": 100})
+    np.testing.assert_array_equal(fewer["x"], drawn["x"][:6])
+    np.testing.assert_array_equal(fewer["sum"], drawn["sum"])
+
+
 @pytest.mark.parametrize("n", [0, 1, 4, 5, 12])
 def test_rows_come_back_in_order_from_chunks_of_one_size(n):
     rows = np.arange(2.0 * n).reshape(n, 2)

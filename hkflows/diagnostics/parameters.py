@@ -50,40 +50,51 @@ def compare(
         weights: `[S]`, summing to one.
         is_angle: which of the scalars are angles, `[K]`.
     """
-    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(draws)]
-    values = np.concatenate([leaf.reshape(len(weights), -1) for leaf in leaves], axis=1)
-    values[:, is_angle] = _about_the_mean_direction(values[:, is_angle])
-    sd, corrected_mean = values.std(axis=0), weights @ values
+    columns = (
+        column
+        for leaf in jax.tree.leaves(draws)
+        for column in np.reshape(leaf, (len(weights), -1)).T
+    )
+    marginals = [
+        _marginal(_about_the_mean_direction(column) if angle else column, weights)
+        for column, angle in zip(columns, is_angle, strict=True)
+    ]
+    return Parameters(names, *np.transpose(np.reshape(marginals, (len(names), -1))))
+
+
+def _marginal(values: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
+    """Returns what `Parameters` has of one of them, in its order, from values, `[S]`."""
+    values = np.asarray(values, np.float64)
+    sd, corrected_mean = values.std(), weights @ values
     deviations = (values - corrected_mean) ** 2
     variance = weights @ deviations
     # A parameter that does not vary is neither stretched nor in error.
-    positive = np.where(variance > 0.0, variance, 1.0)
+    positive = variance if variance > 0.0 else 1.0
+    stretch = np.sqrt(variance) / sd - 1.0 if sd > 0.0 else np.sqrt(variance)
     stretch_error = 0.5 * np.sqrt(weights**2 @ (deviations / positive - 1.0) ** 2)
-    largest = np.max(weights[:, None] * deviations, axis=0) / positive
-    stretch_error[largest > MOST_OF_ONE] = np.inf
-    return Parameters(
-        names=names,
-        mean=values.mean(axis=0),
-        sd=sd,
-        corrected_mean=corrected_mean,
-        corrected_sd=np.sqrt(variance),
-        stretch=np.sqrt(variance) / np.where(sd > 0.0, sd, 1.0) - (sd > 0.0),
-        stretch_error=stretch_error,
-        gap=_distribution_gap(values, weights),
+    if np.max(weights * deviations) / positive > MOST_OF_ONE:
+        stretch_error = np.inf
+    return (
+        values.mean(),
+        sd,
+        corrected_mean,
+        np.sqrt(variance),
+        stretch,
+        stretch_error,
+        _distribution_gap(values, weights),
     )
 
 
 def _about_the_mean_direction(angles: np.ndarray) -> np.ndarray:
-    """Returns angles, `[S, A]`, by whole turns no farther than half a turn from their mean."""
-    direction = np.angle(np.exp(1j * angles).mean(axis=0))
+    """Returns angles, `[S]`, by whole turns no farther than half a turn from their mean."""
+    direction = np.angle(np.exp(1j * angles).mean())
     return direction + (angles - direction + np.pi) % (2.0 * np.pi) - np.pi
 
 
-def _distribution_gap(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    order = np.argsort(values, axis=0)
-    in_order = np.take_along_axis(values, order, axis=0)
-    gap = np.abs(np.cumsum(weights[order] - 1.0 / len(weights), axis=0))
+def _distribution_gap(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    in_order = values[order]
+    gap = np.abs(np.cumsum(weights[order] - 1.0 / len(weights)))
     # The distribution functions have a point at each value, not at each of several equal draws.
-    is_last = np.ones_like(gap, bool)
-    is_last[:-1] = in_order[1:] != in_order[:-1]
-    return np.max(gap, axis=0, where=is_last, initial=0.0)
+    is_last = np.append(in_order[1:] != in_order[:-1], True)
+    return np.max(gap[is_last])
