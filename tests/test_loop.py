@@ -74,6 +74,11 @@ def test_an_optimizer_that_diverges_leaves_the_start():
     assert result.stop_reason == "all 10 steps done; nothing was better than the start"
 
 
+def test_an_optimizer_that_searches_along_a_line_is_refused():
+    with pytest.raises(ValueError, match="`optimizer` must do with gradients"):
+        run(optimizer=optax.lbfgs())
+
+
 def test_an_optimizer_sees_the_loss():
     """One that lowers its rate where the loss gets no better; averaging hands the loss on."""
     plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, rtol=1.0)

@@ -103,7 +103,13 @@ def _chunk(
         loss, gradient = jax.value_and_grad(objective.loss)(params, fixed, row)
 
         def update(params: Params, opt_state: Any) -> tuple[Params, Any]:
-            updates, opt_state = optimizer.update(gradient, opt_state, params, value=loss)
+            try:
+                updates, opt_state = optimizer.update(gradient, opt_state, params, value=loss)
+            except TypeError as error:
+                raise ValueError(
+                    "`optimizer` must do with gradients, parameters and the value of the loss, "
+                    f"without a line search; it says: {error}"
+                ) from error
             return optax.apply_updates(params, updates), opt_state
 
         # The norm is not finite if an entry is not: one number to ask for, where
