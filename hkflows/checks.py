@@ -140,11 +140,15 @@ def context(value: Any) -> Array | None:
 def prng_key(name: str, value: Any) -> Array:
     """Returns a PRNG key, from one of either kind or from an integer, or raises `ValueError`."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"`{name}` must be an integer of at most 64 bits; got {value}.")
         return jax.random.key(int(value))
-    dtype, ndim = getattr(value, "dtype", None), getattr(value, "ndim", None)
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if dtype is not None:
-        typed = jnp.issubdtype(dtype, jax.dtypes.prng_key) and ndim == 0
-        if typed or (dtype == jnp.uint32 and ndim == 1):
+        if jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ():
+            return value
+        raw = jax.eval_shape(jax.random.PRNGKey, 0)
+        if (dtype, shape) == (raw.dtype, raw.shape):
             return value
     raise ValueError(f"`{name}` must be a PRNG key or an integer; got {value!r}.")
 

@@ -107,12 +107,13 @@ class FlowDistribution(distrax.Distribution):
         checks.broadcasts(name, y.shape[:-1], tuple(batch_shape))
         return self.bijector.inverse_and_log_det(y)
 
-    def sample_base(self, *, seed: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample_base(self, *, seed: Array, sample_shape: int | tuple[int, ...] = ()) -> Array:
         """Draws base points, `[*sample_shape, *batch_shape, D]`, independent for every context."""
         batch_shape = self.batch_shape
         contexts = batch_shape[: len(batch_shape) - len(self.base.batch_shape)]
         key = checks.prng_key("seed", seed)
-        return self.base.sample(seed=key, sample_shape=(*sample_shape, *contexts))
+        shape = (sample_shape,) if isinstance(sample_shape, int) else sample_shape
+        return self.base.sample(seed=key, sample_shape=(*shape, *contexts))
 
     def push(self, x: Array) -> tuple[Array, Array]:
         """Returns the draws, `[..., D]`, that base points become, and `log q` (nats), `[...]`."""

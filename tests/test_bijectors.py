@@ -1,5 +1,7 @@
 """Properties that hold for every bijector of the zoo."""
 
+import copy
+
 import distrax
 import jax
 import jax.numpy as jnp
@@ -62,7 +64,7 @@ def test_inverse_and_log_det_are_those_of_the_jacobian(case, dtype):
 
 @once
 def test_batches_transformations_and_rebuilds_agree(case):
-    """Batch = vmap, jit = eager, a pytree round trip, and one trace for two builds."""
+    """Batch = vmap, jit = eager, a pytree round trip, copies, and one trace for two builds."""
     bijector, rebuilt = case.build(), case.build()
     x = case.points(2, 3)
     traces = []
@@ -75,13 +77,15 @@ def test_batches_transformations_and_rebuilds_agree(case):
 
     (y, log_det), each = forward(bijector, x)
     forward(rebuilt, x)
-    assert jax.tree.structure(bijector) == jax.tree.structure(rebuilt)
+    foreign = case.name == "foreign_chain"  # TFP's bijectors cannot be copied
+    for equal in (rebuilt, bijector if foreign else copy.deepcopy(bijector)):
+        assert jax.tree.structure(equal) == jax.tree.structure(bijector)
     assert len(traces) == 1
     assert y.shape == x.shape
     assert log_det.shape == x.shape[:-1]
 
-    copy = jax.tree.unflatten(*reversed(jax.tree.flatten(bijector)))
-    for other in (copy.forward_and_log_det(x), each):
+    again = jax.tree.unflatten(*reversed(jax.tree.flatten(bijector)))
+    for other in (again.forward_and_log_det(x), each):
         np.testing.assert_allclose(other[0], y, atol=1e-5)
         np.testing.assert_allclose(other[1], log_det, atol=1e-5)
 
@@ -192,6 +196,20 @@ def test_inside_distrax_transformed():
     ours = hkf.FlowDistribution(hkf.standard_normal(2), bijector)
     y, log_prob = theirs.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(5,))
     np.testing.assert_allclose(ours.log_prob(y), log_prob, atol=1e-4)
+
+
+@pytest.mark.usefixtures("x64")
+@once
+def test_log_dets_have_the_dtype_of_the_event(case):
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), case.params())
+    for direction in ("forward_and_log_det", "inverse_and_log_det"):
+        y, log_det = jax.eval_shape(
+            lambda x, direction=direction: getattr(
+                case.transformed.apply(params, case.context()), direction
+            )(x),
+            case.points(2),
+        )
+        assert y.dtype == log_det.dtype == jnp.float64
 
 
 @pytest.mark.usefixtures("x64")

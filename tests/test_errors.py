@@ -24,6 +24,7 @@ POSITIVE = hkf.Target.from_log_joint(lambda p: -p["x"], {"x": hkf.supports.posit
 SIMPLEX = hkf.Target.from_log_joint(lambda p: jnp.log(p[0]), hkf.supports.simplex(3))
 NO_FLOW = hk.without_apply_rng(hk.transform(lambda: hkf.standard_normal(2)))
 DATA = jnp.zeros((10, 2))
+NORMAL = jax.random.normal(KEY, (10, 2))
 STANDARD = hkf.FlowDistribution(hkf.standard_normal(1), hkf.Permutation([0]))
 
 
@@ -112,6 +113,23 @@ BUILDS = {
     "log_density   ": lambda: hkf.Target(lambda z, batch, more: z[0], 2),
     "supports['x']": lambda: hkf.Target.from_log_joint(lambda p: p["x"], {"x": hkf.supports.real}),
     "low": lambda: hkf.supports.interval(1.0, 0.0),
+    "low     ": lambda: hkf.supports.interval(1e8, 1e8 + 1.0),
+    "low      ": lambda: hkf.supports.interval(-3e38, 3e38),
+    "bijector  ": lambda: hkf.supports.Support(None, (2,)),
+    "constrain  ": lambda: hkf.fit_posterior(
+        hkf.Target(lambda z: -jnp.sum(z**2), 2, lambda z: z[0] + 1j * z[1]), key=0
+    ),
+    "key ": lambda: hkf.fit_density(hkf.flows.nsf(2), DATA, key=jnp.zeros(3, jnp.uint32)),
+    "key  ": lambda: hkf.fit_posterior(TARGET, key=2**70),
+    "flow     ": lambda: hkf.fit_density(
+        hk.without_apply_rng(hk.transform(lambda: STANDARD)), NORMAL, key=0, context=NORMAL
+    ),
+    "alpha ": lambda: hkf.elbo.renyi_bound(
+        STANDARD, lambda y: -jnp.sum(y**2), alpha=1e38, seed=0, num_samples=2
+    ),
+    "data        ": lambda: hkf.fit_density(
+        hkf.flows.nsf(2), 1e-38 * np.asarray(NORMAL, np.float64), key=0
+    ),
     "flow": lambda: hkf.fit_posterior(TARGET, key=0, flow=hkf.flows.iaf(3)),
     "flow ": lambda: hkf.fit_density(hkf.flows.nsf, DATA, key=0),
     "flow  ": lambda: hkf.fit_density(hkf.flows.nsf(3), DATA, key=0, standardise=False),
@@ -129,7 +147,7 @@ BUILDS = {
     "data      ": lambda: hkf.fit_density(
         hkf.flows.nsf(2), np.ma.masked_array(DATA, mask=DATA == 0.0), key=0
     ),
-    "flow    ": lambda: hkf.fit_density(NO_FLOW, jax.random.normal(KEY, (10, 2)), key=0),
+    "flow    ": lambda: hkf.fit_density(NO_FLOW, NORMAL, key=0),
     "callback": lambda: hkf.fit_posterior(TARGET, key=0, callback=3),
     "callback ": lambda: hkf.fit_density(
         hkf.flows.mean_field(2), jax.random.normal(KEY, (10, 2)), key=0, callback=3

@@ -61,7 +61,7 @@ def test_what_overflows_on_the_way_does_no_harm():
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1)])
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e25])
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, 1e30])
 def test_what_comes_after_what_has_no_use_is_nan(order, bad):
     """And neither what comes before nor the rows beside it feel it."""
     place = jnp.argsort(jnp.array(order))

@@ -85,6 +85,7 @@ def test_the_way_back_to_the_vector(name):
     ("support", "outside"),
     [
         (supports.positive(), -1.5),
+        (supports.positive(), 0.0),
         (supports.interval(0.0, 1.0), 1.5),
         (supports.ordered(2), [0.5, 0.1]),
         (supports.simplex(2), [0.5, 0.9]),
@@ -94,7 +95,7 @@ def test_the_way_back_to_the_vector(name):
 )
 def test_what_lies_outside_of_a_support_is_named(support, outside):
     target = hkf.Target.from_log_joint(lambda p: 0.0 * jnp.sum(p["x"]), {"x": support})
-    with pytest.raises(ValueError, match="must lie in their supports; `x` does not"):
+    with pytest.raises(ValueError, match="must lie inside of their supports; `x` does not"):
         target.unconstrain({"x": jnp.asarray(outside)})
 
 

@@ -48,7 +48,7 @@ class LUAffine(distrax.Bijector):
         x = checks.event("x", x, self._lower.shape[-1])
         mixed = unit_product(self._lower, unit_product(self._upper, x))
         y, log_scale = END.forward(mixed, self._shift_and_scale)
-        return y, jnp.sum(log_scale, axis=-1)
+        return y, jnp.sum(log_scale, axis=-1).astype(y.dtype)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
@@ -56,4 +56,4 @@ class LUAffine(distrax.Bijector):
         mixed, log_scale = END.inverse(y, self._shift_and_scale)
         x = solve_triangular(self._lower, mixed, lower=True, unit=True)
         x = solve_triangular(self._upper, x, lower=False, unit=True)
-        return x, jnp.sum(log_scale, axis=-1)
+        return x, jnp.sum(log_scale, axis=-1).astype(x.dtype)

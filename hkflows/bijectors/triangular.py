@@ -44,7 +44,7 @@ class TriangularAffine(distrax.Bijector):
         norm = self._row_norms()
         mixed = unit_product(self._lower, x) / norm
         y, log_scale = END.forward(mixed, self._shift_and_scale)
-        return y, jnp.sum(log_scale - jnp.log(norm), axis=-1)
+        return y, jnp.sum(log_scale - jnp.log(norm), axis=-1).astype(y.dtype)
 
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
@@ -52,7 +52,7 @@ class TriangularAffine(distrax.Bijector):
         norm = self._row_norms()
         mixed, log_scale = END.inverse(y, self._shift_and_scale)
         x = solve_triangular(self._lower, norm * mixed, lower=True, unit=True)
-        return x, jnp.sum(log_scale + jnp.log(norm), axis=-1)
+        return x, jnp.sum(log_scale + jnp.log(norm), axis=-1).astype(x.dtype)
 
     def _row_norms(self) -> Array:
         return jnp.sqrt(1.0 + jnp.sum(self._lower**2, axis=-1))

@@ -59,30 +59,37 @@ def compare(
         _marginal(_about_the_mean_direction(column) if angle else column, weights)
         for column, angle in zip(columns, is_angle, strict=True)
     ]
-    return Parameters(names, *np.transpose(np.reshape(marginals, (len(names), -1))))
+    fields = jax.tree.map(lambda *numbers: np.stack(numbers), *marginals)
+    return Parameters(names=names, **fields)
 
 
-def _marginal(values: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
-    """Returns what `Parameters` has of one of them, in its order, from values, `[S]`."""
+def unknown_parameters(names: tuple[str, ...]) -> Parameters:
+    """Returns parameters of which there is no estimate: all of it is NaN."""
+    unknown = np.full(len(names), np.nan)
+    numbers = [field.name for field in dataclasses.fields(Parameters) if field.name != "names"]
+    return Parameters(names=names, **dict.fromkeys(numbers, unknown))
+
+
+def _marginal(values: np.ndarray, weights: np.ndarray) -> dict[str, np.floating]:
+    """Returns the fields of `Parameters` for one of them, from its values, `[S]`."""
     values = np.asarray(values, np.float64)
     sd, corrected_mean = values.std(), weights @ values
     deviations = (values - corrected_mean) ** 2
     variance = weights @ deviations
     # A parameter that does not vary is neither stretched nor in error.
     positive = variance if variance > 0.0 else 1.0
-    stretch = np.sqrt(variance) / sd - 1.0 if sd > 0.0 else np.sqrt(variance)
     stretch_error = 0.5 * np.sqrt(weights**2 @ (deviations / positive - 1.0) ** 2)
     if np.max(weights * deviations) / positive > MOST_OF_ONE:
-        stretch_error = np.inf
-    return (
-        values.mean(),
-        sd,
-        corrected_mean,
-        np.sqrt(variance),
-        stretch,
-        stretch_error,
-        _distribution_gap(values, weights),
-    )
+        stretch_error = np.float64(np.inf)
+    return {
+        "mean": values.mean(),
+        "sd": sd,
+        "corrected_mean": corrected_mean,
+        "corrected_sd": np.sqrt(variance),
+        "stretch": np.sqrt(variance) / (sd if sd > 0.0 else 1.0) - (sd > 0.0),
+        "stretch_error": stretch_error,
+        "gap": _distribution_gap(values, weights),
+    }
 
 
 def _about_the_mean_direction(angles: np.ndarray) -> np.ndarray:
@@ -91,7 +98,7 @@ def _about_the_mean_direction(angles: np.ndarray) -> np.ndarray:
     return direction + (angles - direction + np.pi) % (2.0 * np.pi) - np.pi
 
 
-def _distribution_gap(values: np.ndarray, weights: np.ndarray) -> float:
+def _distribution_gap(values: np.ndarray, weights: np.ndarray) -> np.floating:
     order = np.argsort(values)
     in_order = values[order]
     gap = np.abs(np.cumsum(weights[order] - 1.0 / len(weights)))

@@ -11,7 +11,7 @@ import numpy as np
 from hkflows import checks
 from hkflows.compilation import quick_jit
 from hkflows.diagnostics.far import far_evidence
-from hkflows.diagnostics.parameters import Parameters, compare
+from hkflows.diagnostics.parameters import Parameters, compare, unknown_parameters
 from hkflows.diagnostics.pulled_back import pulled_back
 from hkflows.diagnostics.rounding import rounding_error
 from hkflows.diagnostics.verdict import SURE, Verdict, judge
@@ -199,7 +199,6 @@ def _elsewhere(log_z: float, far: float, far_error: float) -> float:
 
 
 def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
-    unknown = np.full(len(target.names()), np.nan)
     return Diagnostics(
         verdict="do not trust",
         reason="The posterior has no finite density at any draw of the fit.",
@@ -210,6 +209,6 @@ def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
         ess=0.0,
         missed_mass=1.0,
         rounding=np.nan,
-        parameters=Parameters(target.names(), *[unknown] * 7),
+        parameters=unknown_parameters(target.names()),
         **settings,
     )

@@ -12,6 +12,8 @@ from hkflows.elbo.evidence import Estimator, negative_elbo
 Array = jax.Array
 BoundEstimator = Literal["total", "dreg"]
 
+LARGEST = 1e6  # order: float32 has room for its product with a log weight
+
 
 def renyi_bound(
     q: Any,
@@ -37,7 +39,7 @@ def renyi_bound(
         q: a distribution with reparameterized draws, any of distrax's.
         log_density: maps `q.batch_shape + q.event_shape` to `q.batch_shape`, as for
             `negative_elbo`. Its own parameters may be trained too.
-        alpha: the order, any finite number.
+        alpha: the order, up to a million in size: there the bound is that of the extreme weight.
         seed: a PRNG key, typed or not, or an integer.
         num_samples: S, the number of draws inside the logarithm.
         estimator: "total" differentiates all. "dreg", the doubly reparameterized gradient, has the
@@ -62,6 +64,8 @@ def renyi_bound(
         weighted auto-encoders", arXiv:2210.06226, also for the doubly reparameterized gradient.
     """
     alpha = checks.finite_float("alpha", alpha)
+    if abs(alpha) > LARGEST:
+        raise ValueError(f"`alpha` must be within [-{LARGEST:g}, {LARGEST:g}]; got {alpha}.")
     checks.one_of("estimator", estimator, ("total", "dreg"))
     settings: dict[str, Any] = {"seed": seed, "num_samples": num_samples, "chunk_size": chunk_size}
     if alpha == 1.0:

@@ -66,7 +66,7 @@ def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array
         v: `[..., D]`, with the full batch shape and the dtype of the result.
     """
 
-    def by_passes(network: Network, v: Array) -> tuple[Array, Array]:
+    def invert_by_passes(network: Network, v: Array) -> tuple[Array, Array]:
         zeros = jnp.zeros_like(v)
         u, log_derivatives = fixed_point.solve(
             lambda u: tau.inverse(v, network(u)), (zeros, zeros), network.order
@@ -74,9 +74,9 @@ def sequential(tau: ScalarMap, network: Network, v: Array) -> tuple[Array, Array
         return u, jnp.sum(log_derivatives, axis=-1)
 
     if not isinstance(network, MaskedMLP):
-        return by_passes(network, v)
-    by_sweep = functools.partial(triangular.invert, tau)
-    return jax.lax.platform_dependent(network, v, cpu=by_sweep, default=by_passes)
+        return invert_by_passes(network, v)
+    invert_by_sweep = functools.partial(triangular.invert, tau)
+    return _on_cpus(invert_by_sweep, elsewhere=invert_by_passes)(network, v)
 
 
 @sequential.defjvp
@@ -108,32 +108,39 @@ def forward_and_score(
 
 
 def solve_jacobian(tau: ScalarMap, network: Network, u: Array, b: Array) -> Array:
-    """Returns `J^{-1} b`, J the Jacobian of the parallel map at `u`, as a linear map of `b`."""
+    """Returns `J^{-1} b`, J the Jacobian of the parallel map at `u`, as a linear map of `b`.
+
+    With `slope` the diagonal of `J`, `J x = slope * x + below(x)`.
+    """
     params, network_dot = jax.linearize(network, u)
     v, pullback = jax.vjp(lambda u, params: tau.forward(u, params)[0], u, params)
-    diagonal, sensitivity = pullback(jnp.ones_like(v))
+    slope, sensitivity = pullback(jnp.ones_like(v))
 
     def below(x: Array) -> Array:
         return jnp.sum(sensitivity * network_dot(x), axis=-1)
 
-    def by_passes(off_diagonal: Linear, order: Sequence[int], b: Array) -> Array:
+    def solve_by_passes(off_diagonal: Linear, order: Sequence[int], b: Array) -> Array:
         def step(x: Array) -> tuple[Array]:
-            return ((b - off_diagonal(x)) / diagonal,)
+            return ((b - off_diagonal(x)) / slope,)
 
         return fixed_point.solve(step, (jnp.zeros_like(b),), order)[0]
 
     above = jax.linear_transpose(below, u)
-    solve = functools.partial(by_passes, below, network.order)
-    transpose_solve = functools.partial(by_passes, lambda x: above(x)[0], network.order[::-1])
+    solve: Linear = functools.partial(solve_by_passes, below, network.order)
+    transpose_solve: Linear = functools.partial(
+        solve_by_passes, lambda x: above(x)[0], network.order[::-1]
+    )
     if isinstance(network, MaskedMLP):
-        swept = triangular.linearise(tau, network, u)
-        solve = functools.partial(jax.lax.platform_dependent, cpu=swept.solve, default=solve)
-        transpose_solve = functools.partial(
-            jax.lax.platform_dependent, cpu=swept.solve_transposed, default=transpose_solve
-        )
+        swept = triangular.linearise(network, u, slope, sensitivity)
+        solve = _on_cpus(swept.solve, elsewhere=solve)
+        transpose_solve = _on_cpus(swept.solve_transposed, elsewhere=transpose_solve)
     return jax.lax.custom_linear_solve(
-        lambda x: diagonal * x + below(x),
+        lambda x: slope * x + below(x),
         b,
         solve=lambda _, b: solve(b),
         transpose_solve=lambda _, b: transpose_solve(b),
     )
+
+
+def _on_cpus(function: Callable[..., Any], *, elsewhere: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.partial(jax.lax.platform_dependent, cpu=function, default=elsewhere)

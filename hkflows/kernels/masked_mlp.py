@@ -1,7 +1,10 @@
 """A masked multilayer perceptron as a value: its weights and how to evaluate them."""
 
+import copy
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +43,10 @@ class MaskedMLP:
     activation: Callable[[Array], Array] = dataclasses.field(metadata={"static": True})
     residual: bool = dataclasses.field(metadata={"static": True})
     matmul_dtype: jnp.dtype | None = dataclasses.field(default=None, metadata={"static": True})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "MaskedMLP":
+        """Returns an equal network: one with a copy of the activation would not be."""
+        return jax.tree.map(functools.partial(copy.deepcopy, memo=memo), self)
 
     @property
     def event_size(self) -> int:

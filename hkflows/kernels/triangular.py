@@ -106,23 +106,26 @@ class Linearised(NamedTuple):
         return sweep(stairs, biases, gates, unit, solve, rows, residual=self.network.residual)
 
 
-def linearise(tau: Any, network: MaskedMLP, u: Array) -> Linearised:
-    """Linearises `v_i = tau(u_i; h_i(u_<i))` at `u`, shape `[..., D]`."""
+def linearise(network: MaskedMLP, u: Array, slope: Array, sensitivity: Array) -> Linearised:
+    """Linearises `v_i = tau(u_i; h_i(u_<i))` at a point.
+
+    Args:
+        network: gives `h`.
+        u: the point, `[..., D]`.
+        slope: `dv_i / du_i`, `[..., D]`.
+        sensitivity: `dv_i / dh_i`, `[..., D, P]`.
+    """
     stairs, _ = _without_constants(network, u.shape[:-1])
-    hidden = network.hidden(u)
-    params = network.readout(u, hidden)
-    v, pullback = jax.vjp(lambda u, params: tau.forward(u, params)[0], u, params)
-    slope, sensitivity = pullback(jnp.ones_like(v))
     order = np.asarray(network.order)
-    batch = math.prod(u.shape[:-1])
+    sensitivity = sensitivity.reshape(math.prod(u.shape[:-1]), *sensitivity.shape[-2:])
     return Linearised(
         stairs=stairs,
         gates=tuple(
             _gate(network.activation, z, int(ends[-1]))
-            for z, ends in zip(hidden, stairs.ends[1:-1], strict=True)
+            for z, ends in zip(network.hidden(u), stairs.ends[1:-1], strict=True)
         ),
         slope=_degrees_first(network, slope),
-        sensitivity=jnp.moveaxis(sensitivity.reshape(batch, *params.shape[-2:])[:, order], 0, -1),
+        sensitivity=jnp.moveaxis(sensitivity[:, order], 0, -1),
         network=network,
     )
 

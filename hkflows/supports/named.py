@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from tensorflow_probability.substrates.jax import bijectors as tfb
 
 from hkflows import checks
@@ -25,7 +26,11 @@ class Support:
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        checks.positive_ints("shape", self.shape)
+        if not callable(getattr(self.bijector, "forward", None)):
+            raise ValueError(
+                f"`bijector` must be a distrax or TFP bijector; got {self.bijector!r}."
+            )
+        object.__setattr__(self, "shape", checks.positive_ints("shape", self.shape))
 
 
 def real(*shape: int) -> Support:
@@ -40,11 +45,17 @@ def positive(*shape: int) -> Support:
 
 def interval(low: float, high: float, *shape: int) -> Support:
     """Returns the support of arrays within `(low, high)`, through the logistic function."""
+    dtype = jnp.result_type(float)  # TFP would round a `float` to float32
     ends = checks.finite_float("low", low), checks.finite_float("high", high)
-    if not low < high:
-        raise ValueError(f"`low` must be less than `high`; got {low} and {high}.")
-    low_end, high_end = map(jnp.asarray, ends)  # TFP would round a `float` to float32
-    return Support(tfb.Sigmoid(low=low_end, high=high_end), shape)
+    low_end, high_end = (np.asarray(end, dtype) for end in ends)
+    with np.errstate(over="ignore"):
+        width = high_end - low_end
+    if not np.finfo(dtype).tiny <= width < np.inf:
+        raise ValueError(
+            f"`low` must be less than `high`, and their distance one that {dtype} can hold; got "
+            f"{low} and {high}."
+        )
+    return Support(tfb.Sigmoid(low=jnp.asarray(low_end), high=jnp.asarray(high_end)), shape)
 
 
 def unit_interval(*shape: int) -> Support:

@@ -38,18 +38,18 @@ def check_density(
     points = np.concatenate([z, other]).astype(z.dtype)
     joint = log_density if isinstance(log_density, LogJoint) else None
     differentiated = log_density if joint is None else joint.without_log_det
+    name = "log_density" if joint is None else "log_joint"
 
     functions = as_argument(log_density), as_argument(differentiated)
     values, gradients = (np.asarray(result) for result in _evaluate(*functions, points, *batch))
     is_finite = np.isfinite(values)
     if not is_finite[:-1].any():
         raise ValueError(
-            f"`{'log_density' if joint is None else 'log_joint'}` must be finite somewhere; "
-            f"it is not at any of {len(z)} points (the first is {values[0]} at z = {z[0]}). "
+            f"`{name}` must be finite somewhere; it is not at any of {len(z)} points (the first is "
+            f"{values[0]} at z = {z[0]}). "
             + _where_not_finite(constrain, z[0], gradients[0], joint is not None)
         )
     gradients = gradients[is_finite]
-    name = "log_density" if joint is None else "log_joint"
     undefined = np.flatnonzero(~np.isfinite(gradients).any(axis=0))
     if undefined.size:
         raise ValueError(

@@ -108,7 +108,10 @@ class LogJoint:
             ) from error
         pieces = []
         for name, support, leaf in zip(names, self.supports, leaves, strict=True):
-            value = jnp.asarray(leaf, float)
+            try:
+                value = jnp.asarray(leaf, float)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"`parameters` must be numbers; `{name}` is {leaf!r}.") from error
             bijector, shape = distrax.as_bijector(support.bijector), _value_shape(support)
             if value.shape != shape:
                 raise ValueError(
@@ -116,9 +119,10 @@ class LogJoint:
                 )
             piece = np.asarray(bijector.inverse(value))  # TFP remembers whose inverse its own was
             largest = np.max(np.abs(value), initial=0.0)
-            if not np.allclose(bijector.forward(piece), value, rtol=0.01, atol=1e-4 * largest):
+            is_same = np.allclose(bijector.forward(piece), value, rtol=0.01, atol=1e-4 * largest)
+            if not is_same or not np.isfinite(piece).all():
                 raise ValueError(
-                    f"`parameters` must lie in their supports; `{name}` does not: {leaf}."
+                    f"`parameters` must lie inside of their supports; `{name}` does not: {leaf}."
                 )
             pieces.append(piece.reshape(-1))
         return jnp.concatenate(pieces)

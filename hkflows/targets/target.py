@@ -17,9 +17,12 @@ from hkflows.supports import Support
 from hkflows.supports.conversion import as_support
 from hkflows.targets.at_points import check_density
 from hkflows.targets.log_joint import LogJoint, check_scalar, takes_data
-from hkflows.targets.names import scalar_names
+from hkflows.targets.names import leaf_names, scalar_names
 
 Array = jax.Array
+
+
+REAL = (jnp.floating, jnp.integer, jnp.bool_)
 
 
 def _identity(z: Array) -> Array:
@@ -83,9 +86,15 @@ class Target:
         """Returns a name for each scalar among the parameters: `scale`, `x[0]`, `tau[1,2]`.
 
         Raises:
-            ValueError: if `constrain` returns none.
+            ValueError: if `constrain` returns none, or what is no real number.
         """
-        names = scalar_names(jax.eval_shape(self.constrain, jnp.zeros(self.event_size)))
+        parameters = jax.eval_shape(self.constrain, jnp.zeros(self.event_size))
+        for name, leaf in zip(leaf_names(parameters), jax.tree.leaves(parameters), strict=True):
+            if not any(jnp.issubdtype(leaf.dtype, real) for real in REAL):
+                raise ValueError(
+                    f"`constrain` must return real numbers; `{name}` is of {leaf.dtype}."
+                )
+        names = scalar_names(parameters)
         if not names:
             raise ValueError("`constrain` must return at least one parameter; it returned none.")
         return names
@@ -130,9 +139,10 @@ class Target:
             *batch: a batch of data, if the target takes data.
 
         Raises:
-            ValueError: if the log density is not finite at any of the points, naming parameters
-                that are not; if the gradient in some parameter is not finite at any of them; or if
-                the density does not depend on some unbounded parameter, naming it.
+            ValueError: if a parameter is no real number; if the log density is not finite at any of
+                the points, naming parameters that are not; if the gradient in some parameter is not
+                finite at any of them; or if the density does not depend on some unbounded
+                parameter, naming it.
         """
         z = checks.event("z", z, self.event_size)
         if z.ndim > 2 or z.size == 0:
@@ -145,6 +155,7 @@ class Target:
                 f"`batch` must be given exactly if the target takes data; got {len(batch)} for "
                 f"a target that {'does' if self.takes_data else 'does not'}."
             )
+        self.names()
         check_density(self.log_density, self.constrain, jnp.atleast_2d(z), *batch)
 
     @classmethod

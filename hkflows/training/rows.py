@@ -86,6 +86,8 @@ def _floating(name: str, value: Any, ndim: int, expected: str) -> np.ndarray:
         raise ValueError(f"`{name}` must be an array of numbers; got {type(value).__name__}.")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"`{name}` must be floating; got {array.dtype}.")
+    if array.dtype.itemsize > 8:
+        raise ValueError(f"`{name}` must be float64 at most; got {array.dtype}.")
     if not array.dtype.isnative:
         if isinstance(array, np.memmap):
             raise ValueError(

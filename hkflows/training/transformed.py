@@ -64,8 +64,12 @@ def initial_params(
 def _params_and_shapes(
     flow: hk.Transformed, key: Array, *context: Array
 ) -> tuple[Any, Array, Array]:
-    params = flow.init(key, *context)
-    q = flow.apply(params, *context)
+    try:
+        params = flow.init(key, *context)
+        q = flow.apply(params, *context)
+    except TypeError as error:
+        given = "the `context` that is given" if context else "no `context`"
+        raise ValueError(f"`flow` must build a distribution from {given}: {error}") from error
     if not isinstance(q, FlowDistribution):
         raise ValueError(f"`flow` must build a `FlowDistribution`; it built {q!r}.")
     return params, jnp.zeros(q.event_shape), jnp.zeros(q.batch_shape)

@@ -162,7 +162,7 @@ class DensityFit:
 
 @jax.jit
 def _log_prob(q: FlowDistribution, y: Array) -> Array:
-    return q.log_prob(y)
+    return q.log_prob(checks.event("data", y, *q.event_shape))
 
 
 @functools.partial(jax.jit, static_argnames="n")

@@ -83,6 +83,13 @@ def _check_resolved(name: str, rows: np.ndarray, dtype: np.dtype) -> None:
             f"{np.abs(rows).max():.2g}."
         )
     location, spread = location_and_spread(rows)
+    least = float(limits.tiny / limits.eps)
+    (tiny,) = np.nonzero((spread > 0.0) & (spread < least))
+    if tiny.size:
+        raise ValueError(
+            f"`{name}` must vary by more than {least:.1g} in {dtype}; columns {tiny.tolist()} do "
+            "not: give them another unit."
+        )
     spacing = float(limits.eps) * np.abs(location)
     (coarse,) = np.nonzero((spread > 0.0) & (spread < LEAST_SPACINGS * spacing))
     if coarse.size:
