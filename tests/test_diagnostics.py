@@ -1,6 +1,7 @@
 """Importance weights: what they say in cases that can be worked out by hand."""
 
 import re
+import warnings
 
 import distrax
 import jax
@@ -12,6 +13,7 @@ from scipy import stats
 import hkflows as hkf
 from hkflows import diagnostics
 from hkflows.diagnostics.parameters import compare
+from hkflows.diagnostics.resampling import resample
 from hkflows.diagnostics.verdict import judge
 from hkflows.training import gaussians
 
@@ -319,6 +321,27 @@ def test_a_variance_that_need_not_exist_says_nothing():
     found = compare(tuple(draws), draws, weights / weights.sum(), np.full(2, False))
     assert np.isinf(found.stretch_error[0])
     assert found.stretch_error[1] < 0.02
+
+
+def test_a_single_weight_is_truncated_and_told_of():
+    """Beside ten thousand equal ones, it is a tenth of their sum; a hundredth is left."""
+    log_weights = np.append(np.zeros(10_000), np.log(1_112.0))
+    with pytest.warns(UserWarning, match="one makes up 10 %"):
+        picked = resample(log_weights, jax.random.key(0), 20_000)
+    assert 100 < np.sum(picked == 10_000) < 300
+    with warnings.catch_warnings(action="error"):
+        resample(np.zeros(30), jax.random.key(0), 10)
+
+
+def test_a_constant_that_rounds_is_not_stretched():
+    """The sum of a simplex: what varies is its last digit."""
+    p = jax.nn.softmax(jax.random.normal(jax.random.key(0), (1000, 5)))
+    draws = {"total": np.asarray(jnp.sum(p, axis=1))}
+    assert draws["total"].std() > 0.0
+    weights = np.random.default_rng(0).dirichlet(np.ones(1000))
+    found = compare(("total",), draws, weights, np.full(1, False))
+    np.testing.assert_allclose([found.stretch[0], found.gap[0]], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found.corrected_mean, 1.0, rtol=1e-6)
 
 
 def test_rounding_is_that_of_float32():

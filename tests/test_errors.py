@@ -7,6 +7,7 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
 import zoo
 
@@ -74,6 +75,12 @@ BUILDS = {
     "hidden_sizes  ": lambda: hkf.MADE(2, 4),
     "bijectors ": lambda: hkf.Chain(hkf.Permutation([0])),
     "shape": lambda: hkf.supports.real((3,)),
+    "supports['x']   ": lambda: hkf.Target.from_log_joint(
+        lambda p: 0.0, {"x": numpyro.distributions.constraints.positive}
+    ),
+    "supports['x']    ": lambda: hkf.Target.from_log_joint(
+        lambda p: 0.0, {"x": numpyro.distributions.HalfNormal(1.0)}
+    ),
     "supports['x'] ": lambda: hkf.Target.from_log_joint(lambda p: 0.0, {"x": None}),
     "supports['x']  ": lambda: hkf.Target.from_log_joint(
         lambda p: 0.0, {"x": distrax.Bernoulli(0.5)}

@@ -55,10 +55,11 @@ def compare(
         for leaf in jax.tree.leaves(draws)
         for column in np.reshape(leaf, (len(weights), -1)).T
     )
-    marginals = [
-        _marginal(_about_the_mean_direction(column) if angle else column, weights)
-        for column, angle in zip(columns, is_angle, strict=True)
-    ]
+    with np.errstate(over="ignore", invalid="ignore"):  # of an improper posterior
+        marginals = [
+            _marginal(_about_the_mean_direction(column) if angle else column, weights)
+            for column, angle in zip(columns, is_angle, strict=True)
+        ]
     fields = jax.tree.map(lambda *numbers: np.stack(numbers), *marginals)
     return Parameters(names=names, **fields)
 
@@ -72,7 +73,10 @@ def unknown_parameters(names: tuple[str, ...]) -> Parameters:
 
 def _marginal(values: np.ndarray, weights: np.ndarray) -> dict[str, np.floating]:
     """Returns the fields of `Parameters` for one of them, from its values, `[S]`."""
+    rounding = 10.0 * np.finfo(np.result_type(values, np.float32)).eps * np.abs(values).max()
     values = np.asarray(values, np.float64)
+    if values.std() < rounding:  # a constant that was computed, such as the sum of a simplex
+        values = np.full_like(values, values[0])
     sd, corrected_mean = values.std(), weights @ values
     deviations = (values - corrected_mean) ** 2
     variance = weights @ deviations

@@ -140,7 +140,8 @@ def diagnose(
     z = z[is_positive[:MOST_POINTS]]
     compared = np.flatnonzero(is_valid[:MOST_COMPARED])
     draws = jax.tree.map(lambda leaf: leaf[compared], draws)
-    weights = np.asarray(importance_weights(corrected[compared]))
+    weights = np.asarray(importance_weights(corrected[compared]), np.float64)
+    weights /= weights.sum()  # to the last digit: of a constant the mean is the constant
     parameters = compare(target.names(), draws, weights, target.is_angle())
     log_z = float(log_evidence(valid))
     ess = float(effective_sample_size(valid))

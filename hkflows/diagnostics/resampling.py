@@ -1,5 +1,6 @@
 """Importance resampling: draws of a fit are picked so that they are draws of the posterior."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ Draw = Callable[[Array, int], Any]
 
 PROPOSALS_PER_DRAW = 5  # and at the least:
 FEWEST_PROPOSALS = 10_000
+MOST_OF_ONE = 0.05  # share of the weights that one may have without a warning
 BATCH_SIZE = 1000  # draws at a time whose log density is asked for
 
 
@@ -48,6 +50,9 @@ def resampled_draws(draw: Draw, weigh: Draw, key: Array, n: int) -> Any:
 def resample(log_weights: ArrayLike, key: Array, n: int) -> np.ndarray:
     """Picks draws, with replacement, with probabilities in proportion to their weights.
 
+    Weights are truncated at the square root of S times their mean, or a single one could be most of
+    what is picked; a warning says so where one would have been more than a twentieth.
+
     Args:
         log_weights: `[S]`; those that are not finite are weights of zero.
         key: a PRNG key.
@@ -60,7 +65,8 @@ def resample(log_weights: ArrayLike, key: Array, n: int) -> np.ndarray:
         ValueError: if no weight is finite.
 
     References:
-        Rubin (1987), "The SIR algorithm", comment on Tanner & Wong, JASA 82.
+        Rubin (1987), "The SIR algorithm", comment on Tanner & Wong, JASA 82. Ionides (2008),
+        "Truncated importance sampling", JCGS 17.
     """
     log_weights = np.asarray(log_weights, np.float64)
     finite = np.isfinite(log_weights)
@@ -70,5 +76,13 @@ def resample(log_weights: ArrayLike, key: Array, n: int) -> np.ndarray:
             f"{log_weights.size} none has one."
         )
     weights = np.exp(np.where(finite, log_weights, -np.inf) - log_weights[finite].max())
+    share = 1.0 / weights.sum()  # the largest weight is one
+    if share > MOST_OF_ONE and log_weights.size > 1.0 / MOST_OF_ONE:
+        warnings.warn(
+            f"Of {log_weights.size} importance weights one makes up {100.0 * share:.0f} %: the fit "
+            "misses mass there, and draws corrected by such weights cannot be trusted.",
+            stacklevel=4,
+        )
+    weights = np.minimum(weights, weights.mean() * log_weights.size**0.5)
     generator = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
     return generator.choice(log_weights.size, n, p=weights / weights.sum())

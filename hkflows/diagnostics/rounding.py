@@ -32,8 +32,9 @@ def rounding_error(log_density: Callable[[Array], Array], draws: Array) -> float
     """
     z = np.asarray(draws)
     signs = np.random.default_rng(0).choice([-1.0, 1.0], z.shape)
-    moves = np.multiply.outer([0.0, *STEPS], signs * z.std(axis=0))
-    points = (z + moves).astype(z.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # of an improper posterior
+        moves = np.multiply.outer([0.0, *STEPS], signs * z.astype(np.float64).std(axis=0))
+        points = (z + moves).astype(z.dtype)
     evaluated = _evaluate(as_argument(log_density), points.reshape(-1, z.shape[1]))
     values, gradients = (np.asarray(result, np.float64) for result in evaluated)
     values, gradients = values.reshape(points.shape[:2]), gradients.reshape(points.shape)

@@ -46,6 +46,12 @@ _WITHOUT = (
 _WAY_OUT = "give `hkflows.supports.Support(bijector, shape)` with its unconstrained shape."
 
 
+def is_of_numpyro(value: Any) -> bool:
+    """Returns whether it looks like a NumPyro constraint or distribution, a pytree and callable."""
+    of_others = isinstance(value, distrax.Distribution | tfd.Distribution)
+    return hasattr(value, "is_discrete") or (hasattr(value, "log_prob") and not of_others)
+
+
 def as_support(name: str, value: Any) -> Support:
     """Returns a support, that of a bijector on scalars, or that of a distribution.
 
@@ -67,13 +73,16 @@ def as_support(name: str, value: Any) -> Support:
         return _of_tfp(name, value)
     if isinstance(value, distrax.Distribution):
         return _of_distrax(name, value)
+    refusal = (
+        f"`{name}` must be a distrax or TFP bijector or distribution, or a support such as "
+        f"`hkflows.supports.real()` (with parentheses); got {value!r}."
+    )
+    if is_of_numpyro(value):
+        raise ValueError(refusal)
     try:
         bijector = distrax.as_bijector(value)
     except TypeError as error:
-        raise ValueError(
-            f"`{name}` must be a bijector, a distribution or a support such as "
-            f"`hkflows.supports.real()` (with parentheses); got {value!r}."
-        ) from error
+        raise ValueError(refusal) from error
     if bijector.event_ndims_in != 0:
         raise ValueError(f"`{name}` is a bijector on arrays, whose size is not known; {_WAY_OUT}")
     return Support(value, jax.eval_shape(bijector.forward, jnp.zeros(())).shape)

@@ -26,7 +26,7 @@ class Support:
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not callable(getattr(self.bijector, "forward", None)):
+        if not callable(self.bijector) and not hasattr(self.bijector, "forward"):
             raise ValueError(
                 f"`bijector` must be a distrax or TFP bijector; got {self.bijector!r}."
             )

@@ -14,7 +14,7 @@ from tensorflow_probability.substrates.jax import distributions as tfd
 from hkflows import checks
 from hkflows.elbo.minibatches import Minibatch
 from hkflows.supports import Support
-from hkflows.supports.conversion import as_support
+from hkflows.supports.conversion import as_support, is_of_numpyro
 from hkflows.targets.at_points import check_density
 from hkflows.targets.log_joint import LogJoint, check_scalar, takes_data
 from hkflows.targets.names import leaf_names, scalar_names
@@ -228,6 +228,6 @@ class Target:
 
 
 def _is_leaf(value: Any) -> bool:
-    return value is None or isinstance(
+    return (value is None or is_of_numpyro(value)) or isinstance(
         value, Support | distrax.Bijector | distrax.Distribution | tfb.Bijector | tfd.Distribution
     )
