@@ -50,7 +50,7 @@ def solve(
 
     state = _State(start, changed=jnp.array(True), num_passes=jnp.array(0))
     solution = jax.lax.while_loop(unfinished, go, state).solution
-    beyond = ~(jnp.abs(solution[0]) <= limit)[..., np.asarray(order)]
+    beyond = (~(jnp.abs(solution[0]) <= limit)[..., np.asarray(order)]).astype(int)
     before = jnp.cumsum(beyond, axis=-1) - beyond
     void = before[..., np.argsort(order)] > 0
     return tuple(jnp.where(void, jnp.nan, array) for array in solution)
