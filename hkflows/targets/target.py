@@ -21,7 +21,6 @@ from hkflows.targets.names import leaf_names, scalar_names
 
 Array = jax.Array
 
-
 REAL = (jnp.floating, jnp.integer, jnp.bool_)
 
 
@@ -155,7 +154,7 @@ class Target:
                 f"`batch` must be given exactly if the target takes data; got {len(batch)} for "
                 f"a target that {'does' if self.takes_data else 'does not'}."
             )
-        self.names()
+        self.names()  # raises where a parameter is no real number
         check_density(self.log_density, self.constrain, jnp.atleast_2d(z), *batch)
 
     @classmethod
