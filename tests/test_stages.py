@@ -105,6 +105,21 @@ def test_the_start_is_as_wide_as_the_mass_and_not_as_a_spike():
     assert (np.diag(covariance) > 0.5).all()
 
 
+def test_the_start_is_not_in_the_spike_of_a_hierarchy():
+    """Where all of many effects equal their mean, and their scale is zero, is a spike."""
+    effects = 1.5 + 0.5 * np.random.default_rng(0).standard_normal(80)
+
+    def log_density(z):
+        mean, log_scale, *effect = jnp.split(z, [1, 2])
+        prior = jax.scipy.stats.norm.logpdf(effect[0], mean, jnp.exp(log_scale))
+        likelihood = jax.scipy.stats.norm.logpdf(effect[0], effects, 0.3)
+        return jnp.sum(prior) + jnp.sum(likelihood) - 0.5 * (z[0] ** 2 + z[1] ** 2)
+
+    for seed in range(5):
+        mean, _ = moments(training.find_start(hkf.Target(log_density, 82), key=seed))
+        assert abs(mean[1] - np.log(0.5)) < 1.0
+
+
 def test_the_start_finds_other_units():
     scale = np.asarray([1e-3, 1e3, 1.0])
     target = normal(1000.0 * scale, np.diag(scale**2))

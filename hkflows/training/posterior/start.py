@@ -20,11 +20,12 @@ from hkflows.training.gaussians import MAX_DENSE_SIZE, diagonal_gaussian, gaussi
 Array = jax.Array
 Density = Callable[[Array], Array]
 
-NUM_SEGMENTS = 5
+NUM_CLIMBS = 8
+MORE_SEGMENTS = 4  # after the first of each climb
 STEPS_PER_SEGMENT = 50
 LBFGS_MEMORY = 10
 WIDTHS = 10.0 ** np.arange(-4.0, 2.25, 0.5)  # of a Gaussian, in units of the segment's scales
-NUM_DRAWS = 16  # to tell the ELBO of one such Gaussian
+NUM_DRAWS = 8  # to tell the ELBO of one such Gaussian
 STEP = 0.1  # of the Gaussian's scale, where second derivatives are differences
 NUM_NEAR = 32
 SEARCH_SIZE = 256
@@ -37,12 +38,14 @@ def find_start(target: Target, *, key: Array | int, point: Array | None = None) 
 
     L-BFGS climbs the log density. A mode may be a spike that holds no mass, so what is kept is not
     the end of the climb but, of Gaussians of many widths around every point of its path, the one
-    with the best ELBO. The climb is done in segments. Each starts from the best Gaussian so far, in
-    units of `1 / sqrt(|h_i|)` with `h` the diagonal of the Hessian there, so that parameters in
-    different units of measurement do no harm.
+    with the best ELBO. The climb is done in segments. The first eight begin at points of their own:
+    the scales of a hierarchy can lead one climb into the spike where they vanish, and by its ELBO
+    another is seen to be better. The others start from the best Gaussian so far, in units of
+    `1 / sqrt(|h_i|)` with `h` the diagonal of the Hessian there, so that parameters in different
+    units of measurement do no harm.
 
-    The climb begins at the best of the origin and 31 points within [-2, 2] of it; if the log
-    density is finite at none of them, at points with coordinates of any sign between 1e-3 and 1e7.
+    The points to begin at are the best eight of the origin and 31 within [-2, 2] of it; if the log
+    density is finite at none of these, points with coordinates of any sign between 1e-3 and 1e7.
 
     Args:
         target: the posterior.
@@ -63,40 +66,43 @@ def find_start(target: Target, *, key: Array | int, point: Array | None = None) 
     if point is not None:
         point = checks.event("point", point, D).astype(float)
         target.check_at(point)
-        return _climb(log_density, point, climb_key)
-    point, value = _near(log_density, D, near_key)
-    if not np.isfinite(value):
-        point, value = _search(log_density, D, search_key)
-    if not np.isfinite(value):
+        return _climb(log_density, point[None], climb_key)
+    points, values = _near(log_density, D, near_key)
+    if not np.isfinite(values[0]):
+        points, values = _search(log_density, D, search_key)
+    if not np.isfinite(values[0]):
         target.check_at(jnp.zeros(D))  # which names the parameter at fault, where it can
         raise ValueError(
             "`target.log_density` and its gradient must be finite somewhere near the origin; they "
             f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
             f"value is {log_density(jnp.zeros(D))}."
         )
-    return _climb(log_density, point, climb_key)
+    return _climb(log_density, points, climb_key)
 
 
 @functools.partial(quick_jit, static_argnames="event_size")
 def _near(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns the best point near the origin and its log density, -infinity if none is finite."""
+    """Returns the best points near the origin, see `_best`."""
     shape = (NUM_NEAR - 1, event_size)
     points = jax.random.uniform(key, shape, minval=-2.0, maxval=2.0)
     return _best(log_density, jnp.concatenate([jnp.zeros((1, event_size)), points]))
 
 
 def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
-    """Returns the best point, `[D]`, and its log density, minus infinity if none is finite."""
+    """Returns the best points, `[NUM_CLIMBS, D]`, and their log densities, the highest first.
+
+    Minus infinity stands for one that is not finite, or has a gradient that is not.
+    """
     values, gradients = jax.vmap(jax.value_and_grad(log_density))(points)
     usable = jnp.isfinite(values) & jnp.all(jnp.isfinite(gradients), axis=1)
     values = jnp.where(usable, values, -jnp.inf)
-    index = jnp.argmax(values)
-    return points[index], values[index]
+    highest, indices = jax.lax.top_k(values, NUM_CLIMBS)
+    return points[indices], highest
 
 
 @functools.partial(quick_jit, static_argnames="event_size")
 def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns a point far from the origin and its log density, -infinity if none is finite."""
+    """Returns the best of the first points far from the origin with a finite one among them."""
 
     def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, *_ = state
@@ -108,17 +114,18 @@ def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, A
         return count + 1, *_best(log_density, magnitude * sign * present)
 
     def missing(state: tuple[Array, Array, Array]) -> Array:
-        count, _, value = state
-        return ~jnp.isfinite(value) & (count < MAX_SEARCHES)
+        count, _, values = state
+        return ~jnp.isfinite(values[0]) & (count < MAX_SEARCHES)
 
-    start = jnp.asarray(0), jnp.zeros(event_size), jnp.asarray(-jnp.inf)
+    start = jnp.asarray(0), jnp.zeros((NUM_CLIMBS, event_size)), jnp.full(NUM_CLIMBS, -jnp.inf)
     return jax.lax.while_loop(missing, again, start)[1:]
 
 
 @quick_jit
-def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
-    """Returns the best Gaussian on the way."""
-    noise = jax.random.normal(key, (NUM_DRAWS, point.shape[0]), point.dtype)
+def _climb(log_density: Density, points: Array, key: Array) -> FlowDistribution:
+    """Returns the best Gaussian on the way from points, `[C, D]`."""
+    C, D = points.shape
+    noise = jax.random.normal(key, (NUM_DRAWS, D), points.dtype)
 
     def elbo(mean: Array, scale: Array) -> Array:
         """The ELBO of a Gaussian, up to its constant; minus infinity where it is not finite."""
@@ -126,9 +133,11 @@ def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
         value = jnp.mean(values) + jnp.sum(jnp.log(scale))
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
-    def segment(best: tuple, _: None) -> tuple[tuple, None]:
-        mean, unit, *_rest = best
-        path = mean + unit * _lbfgs_path(lambda u: log_density(mean + unit * u), point.shape[0])
+    def segment(best: tuple, point: tuple[Array, Array]) -> tuple[tuple, None]:
+        mean, unit, scale, value = best
+        own, is_own = point
+        start, unit = jnp.where(is_own, own, mean), jnp.where(is_own, 1.0, unit)
+        path = start + unit * _lbfgs_path(lambda u: log_density(start + unit * u), D)
 
         def widest(mean: Array) -> tuple[Array, Array]:
             widths = jnp.asarray(WIDTHS, unit.dtype)
@@ -138,21 +147,21 @@ def _climb(log_density: Density, point: Array, key: Array) -> FlowDistribution:
 
         scales, elbos = jax.lax.map(widest, path)
         index = jnp.argmax(elbos)
-        better = elbos[index] > best[3]
+        better = elbos[index] > value
         mean, scale, value = jax.tree.map(
             lambda new, old: jnp.where(better, new, old),
             (path[index], scales[index], elbos[index]),
-            (mean, best[2], best[3]),
+            (mean, scale, value),
         )
         curvature = jnp.abs(_hessian_diagonal(log_density, mean, scale))
         usable = jnp.isfinite(curvature) & (curvature > 0.0)
         unit = jnp.where(usable, jax.lax.rsqrt(jnp.where(usable, curvature, 1.0)), unit)
         return (mean, unit, scale, value), None
 
-    ones = jnp.ones_like(point)
-    start = (point, ones, ones, jnp.asarray(-jnp.inf, point.dtype))
-    (mean, _, scale, _), _ = jax.lax.scan(segment, start, None, length=NUM_SEGMENTS)
-    if len(mean) <= MAX_DENSE_SIZE:  # the form of the next stage: what is compiled for one serves
+    first = (points[0], jnp.ones(D), jnp.ones(D), jnp.asarray(-jnp.inf, points.dtype))
+    starts = jnp.resize(points, (C + MORE_SEGMENTS, D)), jnp.arange(C + MORE_SEGMENTS) < C
+    (mean, _, scale, _), _ = jax.lax.scan(segment, first, starts)
+    if D <= MAX_DENSE_SIZE:  # the form of the next stage: what is compiled for one serves
         return gaussian(mean, jnp.diag(scale))
     return diagonal_gaussian(mean, scale)
 
