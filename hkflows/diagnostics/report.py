@@ -10,6 +10,7 @@ import numpy as np
 
 from hkflows import checks
 from hkflows.compilation import quick_jit
+from hkflows.diagnostics.drift import Drift, find_drift
 from hkflows.diagnostics.far import far_evidence
 from hkflows.diagnostics.parameters import Parameters, compare, unknown_parameters
 from hkflows.diagnostics.pulled_back import pulled_back
@@ -54,6 +55,9 @@ class Diagnostics:
         num_zero: draws where the target has zero density: weights of zero.
         num_nonfinite: draws whose weight was NaN or plus infinity; they are left out of the rest.
         missed_mass: the fraction of the posterior's mass that only the wider searches find.
+        drift: how far the posterior's slope would move the mean of the corrected draws on the
+            unconstrained side, in standard deviations; zero if that is no more than noise, and NaN
+            if it is not known, where draws have zero density or a score that is not finite.
         rounding: standard deviation of the rounding of the log density (nats).
         parameters: means and standard deviations, plain and corrected.
         log_weights: `log p(y_s) - log q(y_s)`, `[num_samples]` (nats).
@@ -70,6 +74,7 @@ class Diagnostics:
     num_zero: int
     num_nonfinite: int
     missed_mass: float
+    drift: float
     rounding: float
     parameters: Parameters
     log_weights: np.ndarray
@@ -137,7 +142,8 @@ def diagnose(
     if positive.size >= 25:
         with contextlib.suppress(ImportError):  # documented: the extra is optional
             corrected[is_positive], khat = pareto_smooth(positive)
-    z = z[is_positive[:MOST_POINTS]]
+    is_finite = is_positive[:MOST_POINTS]
+    z = z[is_finite]
     compared = np.flatnonzero(is_valid[:MOST_COMPARED])
     draws = jax.tree.map(lambda leaf: leaf[compared], draws)
     weights = np.asarray(importance_weights(corrected[compared]), np.float64)
@@ -153,6 +159,9 @@ def diagnose(
     missed_mass = max(
         _beyond(log_z, own_error, wide, wide_error), _elsewhere(log_z, far, far_error)
     )
+    # A posterior that ends at a constraint may do so on a slope.
+    whole = positive.size == valid.size
+    drift = find_drift(target, z, corrected[:MOST_POINTS][is_finite]) if whole else Drift(np.nan)
     rounding = rounding_error(target.log_density, z[:NUM_ROUNDING_DRAWS])
     verdict, reason = judge(
         ess=ess,
@@ -161,19 +170,20 @@ def diagnose(
         num_nonfinite=settings["num_nonfinite"],
         khat=khat,
         missed_mass=missed_mass,
+        drift=drift,
         rounding=rounding,
         parameters=parameters,
     )
-    all_positive = positive.size == valid.size
     return Diagnostics(
         verdict=verdict,
         reason=reason,
-        elbo=float(positive.mean()) if all_positive else -np.inf,
-        elbo_standard_error=float(positive.std() / positive.size**0.5) if all_positive else np.nan,
+        elbo=float(positive.mean()) if whole else -np.inf,
+        elbo_standard_error=float(positive.std() / positive.size**0.5) if whole else np.nan,
         log_evidence=log_z,
         khat=khat,
         ess=ess,
         missed_mass=missed_mass,
+        drift=drift.size,
         rounding=rounding,
         parameters=parameters,
         **settings,
@@ -195,8 +205,8 @@ def _beyond(log_z: float, own_error: float, wide: float, wide_error: float) -> f
 
 def _elsewhere(log_z: float, far: float, far_error: float) -> float:
     """Returns the share of the mass that other modes have, if that is surely not zero."""
-    is_sure = SURE * far_error < 1.0
-    return float(1.0 / (1.0 + np.exp(np.clip(log_z - far, -500.0, 500.0)))) if is_sure else 0.0
+    is_sure = np.isfinite(far) and SURE * far_error < 1.0
+    return float(np.exp(far - np.logaddexp(far, log_z))) if is_sure else 0.0
 
 
 def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
@@ -209,6 +219,7 @@ def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
         khat=None,
         ess=0.0,
         missed_mass=1.0,
+        drift=np.nan,
         rounding=np.nan,
         parameters=unknown_parameters(target.names()),
         **settings,

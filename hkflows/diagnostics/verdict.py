@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from hkflows.diagnostics.drift import Drift
 from hkflows.diagnostics.parameters import Parameters
 
 Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
@@ -11,6 +12,7 @@ Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
 MOST_NONFINITE = 0.01  # of the draws
 MOST_ZERO = 0.01  # of the draws, before the reason speaks of them
 MOST_MISSED = 0.05  # of the posterior's mass
+MOST_DRIFT = 0.1  # standard deviations
 SURE = 3.0  # standard errors before an excess of evidence is taken for missed mass
 COARSEST = 1.0  # rounding of the log density (nats)
 RELIABLE_KHAT = 0.7
@@ -29,14 +31,15 @@ def judge(
     num_nonfinite: int,
     khat: float | None,
     missed_mass: float,
+    drift: Drift,
     rounding: float,
     parameters: Parameters,
 ) -> tuple[Verdict, str]:
     """Combines what is known of a fit.
 
     k-hat alone misleads in both directions. It is small for a fit that is right where it draws and
-    never draws elsewhere, which the search for missed mass finds; and it can be large for one whose
-    weights are all but equal.
+    never draws elsewhere, which the search for missed mass finds, or the drift if it ends on a
+    slope; and it can be large for one whose weights are all but equal.
 
     Args:
         ess: effective sample size.
@@ -45,6 +48,7 @@ def judge(
         num_nonfinite: how many had a weight of NaN or plus infinity.
         khat: Pareto k-hat, or `None` if not known.
         missed_mass: the fraction of the posterior's mass that the fit misses.
+        drift: how far the posterior's slope would move the corrected draws.
         rounding: of the log density (nats).
         parameters: their moments, plain and corrected.
 
@@ -88,6 +92,11 @@ def judge(
         reasons.append(
             f"A wider search finds {100.0 * missed_mass:.0f} % of the posterior's mass where the "
             "fit draws next to nothing: another mode, or a heavier tail."
+        )
+    if drift.size > MOST_DRIFT:
+        reasons.append(
+            "The posterior goes on where the fit ends, or has a jump: its slope at the corrected "
+            f"draws would move the mean of {drift.of} by {drift.size:.2f} standard deviations."
         )
     if reasons:
         return "do not trust", " ".join(reasons)
