@@ -236,6 +236,24 @@ def test_a_gaussian_is_found_whatever_its_units():
     np.testing.assert_allclose(found / np.outer(scale, scale), correlation, atol=0.01)
 
 
+def test_a_gaussian_does_not_leap_to_where_nothing_is_sure():
+    """Effects of a scale on a logarithm: a few draws of a wide start dominate every mean."""
+
+    def log_density(z):
+        normal = jax.scipy.stats.norm.logpdf
+        return jnp.sum(normal(z)) + jnp.sum(normal(1.0, jnp.exp(z[0]) * z[1:], 1.0))
+
+    target, start = hkf.Target(log_density, 5), gaussian(jnp.zeros(5), 3.0 * jnp.eye(5))
+
+    @jax.jit
+    def elbo(q):
+        z, log_q = q.sample_and_log_prob(seed=KEY, sample_shape=(1000,))
+        return jnp.mean(jax.vmap(log_density)(z) - log_q)
+
+    elbos = [elbo(training.fit_gaussian(target, start, key=seed)) for seed in range(12)]
+    assert min(elbos) > max(elbos) - 0.5
+
+
 def test_a_gaussian_survives_a_density_with_holes():
     target = hkf.Target(lambda z: jnp.where(z[0] > 2.0, jnp.nan, -0.5 * jnp.sum((z + 1) ** 2)), 2)
     start = gaussian(jnp.zeros(2), 0.3 * jnp.eye(2))

@@ -52,6 +52,8 @@ def find_drift(target: Target, draws: np.ndarray, log_weights: np.ndarray) -> Dr
         return Drift(np.nan)
     size = np.where(np.abs(move) > SURE_OF_MANY * error, np.abs(move), 0.0)
     largest = int(np.argmax(size))
+    if size[largest] == 0.0:
+        return Drift(0.0)
     names = names_set_by(target.constrain, jnp.asarray(draws[0]), [largest])
     return Drift(float(size[largest]), listed(names))
 

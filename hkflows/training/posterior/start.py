@@ -102,20 +102,20 @@ def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
 
 @functools.partial(quick_jit, static_argnames="event_size")
 def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns the best of the first points far from the origin with a finite one among them."""
+    """Returns the best points far from the origin, see `_best`; as soon as all are finite."""
 
     def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        count, *_ = state
+        count, points, _ = state
         keys = jax.random.split(jax.random.fold_in(key, count), 3)
         shape = (SEARCH_SIZE, event_size)
         magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
         sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
         present = jax.random.bernoulli(keys[2], 0.5, shape)
-        return count + 1, *_best(log_density, magnitude * sign * present)
+        return count + 1, *_best(log_density, jnp.concatenate([points, magnitude * sign * present]))
 
     def missing(state: tuple[Array, Array, Array]) -> Array:
         count, _, values = state
-        return ~jnp.isfinite(values[0]) & (count < MAX_SEARCHES)
+        return ~jnp.all(jnp.isfinite(values)) & (count < MAX_SEARCHES)
 
     start = jnp.asarray(0), jnp.zeros((NUM_CLIMBS, event_size)), jnp.full(NUM_CLIMBS, -jnp.inf)
     return jax.lax.while_loop(missing, again, start)[1:]
