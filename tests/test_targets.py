@@ -17,6 +17,7 @@ from hkflows import supports
 ON_THE_LINE = {
     "real": (supports.real(), lambda x: distrax.Normal(0.3, 2.0).log_prob(x)),
     "positive": (supports.positive(), lambda x: distrax.Gamma(2.0, 1.5).log_prob(x)),
+    "greater_than": (supports.greater_than(2.0), lambda x: 2.0 - x),
     "unit_interval": (supports.unit_interval(), lambda x: distrax.Beta(2.0, 3.0).log_prob(x)),
     "interval": (supports.interval(-1.0, 3.0), lambda x: -jnp.log(4.0) + 0.0 * x),
     "bijector": (tfb.Softplus(), lambda x: -x),
@@ -59,6 +60,7 @@ def test_simplex_and_ordered():
 EVERY_SUPPORT = {
     "real": supports.real(2),
     "positive": supports.positive(),
+    "greater_than": supports.greater_than(-2.0, 3),
     "interval": supports.interval(0.1, 0.9, 2, 1),
     "unit_interval": supports.unit_interval(),
     "simplex": supports.simplex(3),
@@ -86,6 +88,7 @@ def test_the_way_back_to_the_vector(name):
     [
         (supports.positive(), -1.5),
         (supports.positive(), 0.0),
+        (supports.greater_than(2.0), 1.0),
         (supports.interval(0.0, 1.0), 1.5),
         (supports.ordered(2), [0.5, 0.1]),
         (supports.simplex(2), [0.5, 0.9]),
@@ -432,6 +435,13 @@ def test_targets_without_trouble():
             target.check_at(jnp.zeros(target.event_size))
     holes = hkf.Target(lambda z: jnp.where(z[0] > 0.0, jnp.nan, -jnp.sum(z**2)), 1)
     holes.check_at(jnp.asarray([[1.0], [-1.0]]))
+
+
+def test_parameters_come_as_one_argument():
+    names = {"mean": supports.real(), "scale": supports.positive()}
+    with pytest.raises(ValueError, match=r"as one argument, .* `mean`, `scale`, which are two"):
+        hkf.Target.from_log_joint(lambda mean, scale: -(mean**2) - scale, names)
+    assert hkf.Target.from_log_joint(lambda p, y: -(p["mean"] ** 2) - y, names).takes_data
 
 
 def test_a_density_of_data():

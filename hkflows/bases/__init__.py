@@ -8,8 +8,8 @@ inside `hk.transform`.
 
 from hkflows.bases.box import uniform
 from hkflows.bases.mixture import NormalMixture, normal_mixture
-from hkflows.bases.scaled import diagonal_normal, logistic, standard_normal, student_t
-from hkflows.bases.student_t import StudentT
+from hkflows.bases.scaled import diagonal_normal, logistic, standard_normal
+from hkflows.bases.student_t import StudentT, student_t
 
 __all__ = [
     "NormalMixture",

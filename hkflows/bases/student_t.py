@@ -5,7 +5,46 @@ import jax
 import jax.numpy as jnp
 from tensorflow_probability.substrates.jax import math as tfm
 
+from hkflows import checks
+from hkflows.bases.scaled import location_and_scale
+from hkflows.conditioners import parameters
+from hkflows.kernels import bounds
+
 Array = jax.Array
+
+LEAST_DEGREES = 0.5
+MAX_LOG_FACTOR = 3.0  # of the degrees of freedom beyond these, from where they start
+
+
+def student_t(
+    event_size: int, *, df: float = 10.0, context: Array | None = None
+) -> distrax.Distribution:
+    """Returns Student's t distribution with independent dimensions: tails as heavy as it takes.
+
+    Each dimension has a location, a scale and degrees of freedom of its own, all trainable. Maps
+    that are affine far away, as most layers are, cannot make heavy tails of a normal base.
+
+    Args:
+        event_size: D.
+        df: degrees of freedom to start from, above one half. They stay above, where draws are still
+            finite in float32, and below some 20 times as many.
+        context: as for `diagonal_normal`; the log-degrees of freedom depend on it too.
+
+    Raises:
+        ValueError: if `df` is not above one half.
+
+    References:
+        Laszkiewicz, Lederer & Fischer (2022), "Marginal tail-adaptive normalizing flows",
+        arXiv:2206.10311.
+    """
+    start = checks.finite_float("df", df)
+    if start <= LEAST_DEGREES:
+        raise ValueError(f"`df` must be above {LEAST_DEGREES}; got {df}.")
+    loc, scale = location_and_scale("student_t", event_size, context)
+    logs = parameters("student_t_df", (event_size,), context)
+    factor = jnp.exp(bounds.within(logs, MAX_LOG_FACTOR))
+    degrees = LEAST_DEGREES + (start - LEAST_DEGREES) * factor
+    return distrax.Independent(StudentT(degrees, loc, scale), reinterpreted_batch_ndims=1)
 
 
 class StudentT(distrax.Distribution):

@@ -1,10 +1,11 @@
 """`distrax.Bijector`s: arrangements, mixers and their composition."""
 
+from hkflows.bijectors.act_norm import ActNorm
 from hkflows.bijectors.autoregressive import IAF, MAF
 from hkflows.bijectors.bnaf import BNAF
 from hkflows.bijectors.chain import Chain
 from hkflows.bijectors.coupling import Coupling
-from hkflows.bijectors.elementwise import RQS, ActNorm, Elementwise
+from hkflows.bijectors.elementwise import RQS, Elementwise
 from hkflows.bijectors.ffjord import FFJORD
 from hkflows.bijectors.full_rank import FullRankAffine
 from hkflows.bijectors.low_rank import LowRankAffine

@@ -20,6 +20,10 @@ EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no
 TAIL_ALONE = 0.8  # from such a fraction on it is a tail that is at fault
 FEWEST = 100.0  # effective draws to correct with
 GAP = 0.03  # between the distribution functions of a parameter, plain and corrected
+CLOSER = (
+    "More steps or other coordinates can bring it closer, and "
+    "`hkflows.integrations.blackjax.sample_nuts` can do without."
+)
 STRETCH = 0.05  # of a parameter's standard deviation, beyond the error that this is known to
 
 
@@ -91,13 +95,16 @@ def judge(
     if missed_mass > MOST_MISSED:
         reasons.append(
             f"A wider search finds {100.0 * missed_mass:.0f} % of the posterior's mass where the "
-            "fit draws next to nothing: another mode, or a heavier tail."
+            "fit draws next to nothing: another mode, which the option `annealing` can reach, or a "
+            "heavier tail."
         )
     if drift.size > MOST_DRIFT:
         reasons.append(
             "The posterior goes on where the fit ends, or has a jump: its slope at the corrected "
             f"draws would move the mean of {drift.of} by {drift.size:.2f} standard deviations."
         )
+    if not reliable or drift.size > MOST_DRIFT:
+        reasons.append(CLOSER)
     if reasons:
         return "do not trust", " ".join(reasons)
     p = parameters

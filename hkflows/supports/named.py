@@ -43,6 +43,12 @@ def positive(*shape: int) -> Support:
     return Support(tfb.Exp(), shape)
 
 
+def greater_than(low: float, *shape: int) -> Support:
+    """Returns the support of arrays above `low`, through the exponential."""
+    low_end = jnp.asarray(checks.finite_float("low", low), float)
+    return Support(tfb.Chain([tfb.Shift(low_end), tfb.Exp()]), shape)
+
+
 def interval(low: float, high: float, *shape: int) -> Support:
     """Returns the support of arrays within `(low, high)`, through the logistic function."""
     dtype = jnp.result_type(float)  # TFP would round a `float` to float32

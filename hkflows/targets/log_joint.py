@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import distrax
@@ -19,7 +19,7 @@ from hkflows.targets.names import leaf_names, listed
 Array = jax.Array
 
 
-def takes_data(name: str, function: Callable[..., Any]) -> bool:
+def takes_data(name: str, function: Callable[..., Any], parameters: Collection[str] = ()) -> bool:
     """Returns whether a density takes a batch of data as its second argument.
 
     Arguments with a default do not count.
@@ -27,9 +27,11 @@ def takes_data(name: str, function: Callable[..., Any]) -> bool:
     Args:
         name: what to call the density in an error.
         function: the density.
+        parameters: names that its arguments must not have, those of parameters in one pytree.
 
     Raises:
-        ValueError: if it has more than two arguments that must be given by position.
+        ValueError: if it has more than two arguments that must be given by position, or two with
+            names of parameters.
     """
     try:
         arguments = inspect.signature(function).parameters.values()
@@ -41,6 +43,11 @@ def takes_data(name: str, function: Callable[..., Any]) -> bool:
         raise ValueError(
             f"`{name}` must take the parameters, or the parameters and a batch of data; "
             f"it has the arguments {listed(required)}."
+        )
+    if len(required) == 2 and set(required) <= set(parameters):
+        raise ValueError(
+            f"`{name}` must take all parameters as one argument, a pytree like `supports`; it has "
+            f"the arguments {listed(required)}, which are two of them."
         )
     return len(required) == 2
 

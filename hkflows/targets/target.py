@@ -202,7 +202,9 @@ class Target:
         )
         if not leaves:
             raise ValueError("`supports` must hold at least one parameter; got none.")
-        density = LogJoint(log_joint, leaves, structure, takes_data("log_joint", log_joint))
+        names = supports if isinstance(supports, dict) else ()
+        with_data = takes_data("log_joint", log_joint, names)
+        density = LogJoint(log_joint, leaves, structure, with_data)
         return cls(density, density.event_size, density.constrain, density.unconstrain)
 
     @classmethod
