@@ -86,6 +86,12 @@ def function(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a function; got {value!r}.")
 
 
+def distribution(name: str, value: Any, method: str) -> None:
+    """Raises `ValueError` unless `value` is a distribution, an instance with that method."""
+    if isinstance(value, type) or not hasattr(value, method):
+        raise ValueError(f"`{name}` must be a distrax distribution; got {value!r}.")
+
+
 def boolean(name: str, value: Any) -> None:
     """Raises `ValueError` if `value` is neither true nor false."""
     if not isinstance(value, (bool, np.bool_)):

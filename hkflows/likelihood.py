@@ -23,8 +23,7 @@ def negative_log_likelihood(q: Any, y: Array, *, weights: Array | None = None) -
         ValueError: if `q` is no distribution on vectors; if `y` holds no rows of events; if there
             are more contexts than rows, or not a weight for each row.
     """
-    if isinstance(q, type) or not hasattr(q, "log_prob"):
-        raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
+    checks.distribution("q", q, "log_prob")
     if len(q.event_shape) != 1:
         raise ValueError(f"`q` must be a distribution on vectors; got events {q.event_shape}.")
     y = checks.event("y", y, *q.event_shape)

@@ -48,8 +48,7 @@ def over_draws(
     """
     num_samples = checks.positive_int("num_samples", num_samples)
     checks.function("log_density", log_density)
-    if isinstance(q, type) or not hasattr(q, "sample_and_log_prob"):
-        raise ValueError(f"`q` must be a distrax distribution; got {q!r}.")
+    checks.distribution("q", q, "sample_and_log_prob")
     mesh = check_mesh(mesh, num_samples=num_samples)
     keys = spread(jax.random.split(checks.prng_key("seed", seed), num_samples), mesh)
 
