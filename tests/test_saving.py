@@ -32,21 +32,7 @@ def density_fit(flow, context_size=None):
 def posterior_fit(flow, params, target):
     numbers = Parameters(("a", "b"), *np.random.default_rng(0).normal(size=(7, 2)))
     diagnostics = Diagnostics(
-        "good",
-        "why not",
-        -np.inf,
-        np.nan,
-        0.5,
-        None,
-        3.0,
-        4,
-        0,
-        1,
-        0.0,
-        0.0,
-        0.0,
-        numbers,
-        np.zeros(4),
+        "good", "why not", -np.inf, np.nan, 0.5, None, 3.0, 4, 0, 1, 0.0, 0.0, numbers, np.zeros(4)
     )
     stages = (training.Stage("start", -1.0, 0.1, 0.2, 3.0, True, "well"),)
     return hkf.PosteriorFit(target, flow, params, stages, np.zeros(3), diagnostics, 0, "done", 1.0)

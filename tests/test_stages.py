@@ -120,6 +120,19 @@ def test_the_start_is_not_in_the_spike_of_a_hierarchy():
         assert abs(mean[1] - np.log(0.5)) < 1.0
 
 
+def test_the_start_prefers_a_long_mode_to_a_small_round_one():
+    """Of the mass 98 % is in a mode with scales from 0.01 to 1, the rest in a round one."""
+    scales, normal = jnp.logspace(-2.0, 0.0, 10), jax.scipy.stats.norm.logpdf
+
+    def log_density(z):
+        long, small = jnp.sum(normal(z, scales, scales)), jnp.sum(normal(z, -1.5, 0.05))
+        return jnp.logaddexp(jnp.log(0.98) + long, jnp.log(0.02) + small)
+
+    for seed in range(3):
+        mean, _ = moments(training.find_start(hkf.Target(log_density, 10), key=seed))
+        assert mean.max() > -1.0
+
+
 def test_the_start_finds_other_units():
     scale = np.asarray([1e-3, 1e3, 1.0])
     target = normal(1000.0 * scale, np.diag(scale**2))

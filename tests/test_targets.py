@@ -437,6 +437,11 @@ def test_targets_without_trouble():
     holes.check_at(jnp.asarray([[1.0], [-1.0]]))
 
 
+def test_a_bound_that_the_dtype_cannot_hold_is_refused():
+    with pytest.raises(ValueError, match="`low`.*float32.*1e\\+39"):
+        supports.greater_than(1e39)
+
+
 def test_parameters_come_as_one_argument():
     names = {"mean": supports.real(), "scale": supports.positive()}
     with pytest.raises(ValueError, match=r"as one argument, .* `mean`, `scale`, which are two"):

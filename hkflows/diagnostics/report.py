@@ -1,4 +1,4 @@
-"""What fresh draws and two wider searches say about a fit."""
+"""What fresh draws and three searches beyond them say about a fit."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ import numpy as np
 
 from hkflows import checks
 from hkflows.compilation import quick_jit
-from hkflows.diagnostics.drift import Drift, find_drift
+from hkflows.diagnostics.adjacent import adjacent_mass
 from hkflows.diagnostics.far import far_evidence
 from hkflows.diagnostics.parameters import Parameters, compare, unknown_parameters
 from hkflows.diagnostics.pulled_back import pulled_back
@@ -54,10 +54,7 @@ class Diagnostics:
         num_samples: the number of draws.
         num_zero: draws where the target has zero density: weights of zero.
         num_nonfinite: draws whose weight was NaN or plus infinity; they are left out of the rest.
-        missed_mass: the fraction of the posterior's mass that only the wider searches find.
-        drift: how far the posterior's slope would move the mean of the corrected draws on the
-            unconstrained side, in standard deviations; zero if that is no more than noise, and NaN
-            if it is not known, where draws have zero density or a score that is not finite.
+        missed_mass: the fraction of the posterior's mass that only the three searches find.
         rounding: standard deviation of the rounding of the log density (nats).
         parameters: means and standard deviations, plain and corrected.
         log_weights: `log p(y_s) - log q(y_s)`, `[num_samples]` (nats).
@@ -74,7 +71,6 @@ class Diagnostics:
     num_zero: int
     num_nonfinite: int
     missed_mass: float
-    drift: float
     rounding: float
     parameters: Parameters
     log_weights: np.ndarray
@@ -157,11 +153,10 @@ def diagnose(
     )
     far, far_error = far_evidence(q, target.log_density, log_z, z, far_key)
     missed_mass = max(
-        _beyond(log_z, own_error, wide, wide_error), _elsewhere(log_z, far, far_error)
+        _beyond(log_z, own_error, wide, wide_error),
+        _elsewhere(log_z, far, far_error),
+        adjacent_mass(target.log_density, z, corrected[:MOST_POINTS][is_finite]),
     )
-    # A posterior that ends at a constraint may do so on a slope.
-    whole = positive.size == valid.size
-    drift = find_drift(target, z, corrected[:MOST_POINTS][is_finite]) if whole else Drift(np.nan)
     rounding = rounding_error(target.log_density, z[:NUM_ROUNDING_DRAWS])
     verdict, reason = judge(
         ess=ess,
@@ -170,20 +165,19 @@ def diagnose(
         num_nonfinite=settings["num_nonfinite"],
         khat=khat,
         missed_mass=missed_mass,
-        drift=drift,
         rounding=rounding,
         parameters=parameters,
     )
+    all_positive = positive.size == valid.size
     return Diagnostics(
         verdict=verdict,
         reason=reason,
-        elbo=float(positive.mean()) if whole else -np.inf,
-        elbo_standard_error=float(positive.std() / positive.size**0.5) if whole else np.nan,
+        elbo=float(positive.mean()) if all_positive else -np.inf,
+        elbo_standard_error=float(positive.std() / positive.size**0.5) if all_positive else np.nan,
         log_evidence=log_z,
         khat=khat,
         ess=ess,
         missed_mass=missed_mass,
-        drift=drift.size,
         rounding=rounding,
         parameters=parameters,
         **settings,
@@ -219,7 +213,6 @@ def _without_a_weight(target: Target, settings: dict[str, Any]) -> Diagnostics:
         khat=None,
         ess=0.0,
         missed_mass=1.0,
-        drift=np.nan,
         rounding=np.nan,
         parameters=unknown_parameters(target.names()),
         **settings,

@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 
-from hkflows.diagnostics.drift import Drift
 from hkflows.diagnostics.parameters import Parameters
 
 Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
@@ -12,7 +11,6 @@ Verdict = Literal["good", "use the importance-corrected draws", "do not trust"]
 MOST_NONFINITE = 0.01  # of the draws
 MOST_ZERO = 0.01  # of the draws, before the reason speaks of them
 MOST_MISSED = 0.05  # of the posterior's mass
-MOST_DRIFT = 0.1  # standard deviations
 SURE = 3.0  # standard errors before an excess of evidence is taken for missed mass
 COARSEST = 1.0  # rounding of the log density (nats)
 RELIABLE_KHAT = 0.7
@@ -20,11 +18,11 @@ EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no
 TAIL_ALONE = 0.8  # from such a fraction on it is a tail that is at fault
 FEWEST = 100.0  # effective draws to correct with
 GAP = 0.03  # between the distribution functions of a parameter, plain and corrected
+STRETCH = 0.05  # of a parameter's standard deviation, beyond the error that this is known to
 CLOSER = (
     "More steps or other coordinates can bring it closer, and "
     "`hkflows.integrations.blackjax.sample_nuts` can do without."
 )
-STRETCH = 0.05  # of a parameter's standard deviation, beyond the error that this is known to
 
 
 def judge(
@@ -35,15 +33,14 @@ def judge(
     num_nonfinite: int,
     khat: float | None,
     missed_mass: float,
-    drift: Drift,
     rounding: float,
     parameters: Parameters,
 ) -> tuple[Verdict, str]:
     """Combines what is known of a fit.
 
     k-hat alone misleads in both directions. It is small for a fit that is right where it draws and
-    never draws elsewhere, which the search for missed mass finds, or the drift if it ends on a
-    slope; and it can be large for one whose weights are all but equal.
+    never draws elsewhere, which the search for missed mass finds; and it can be large for one whose
+    weights are all but equal.
 
     Args:
         ess: effective sample size.
@@ -52,7 +49,6 @@ def judge(
         num_nonfinite: how many had a weight of NaN or plus infinity.
         khat: Pareto k-hat, or `None` if not known.
         missed_mass: the fraction of the posterior's mass that the fit misses.
-        drift: how far the posterior's slope would move the corrected draws.
         rounding: of the log density (nats).
         parameters: their moments, plain and corrected.
 
@@ -91,20 +87,13 @@ def judge(
             fault = "A few weights are large, with {}: the fit lacks a tail of the posterior."
         else:
             fault = "The weights are uneven, with {}: the fit is not close to the posterior."
-        reasons.append(fault.format(weights))
+        reasons += [fault.format(weights), CLOSER]
     if missed_mass > MOST_MISSED:
         reasons.append(
             f"A wider search finds {100.0 * missed_mass:.0f} % of the posterior's mass where the "
-            "fit draws next to nothing: another mode, which the option `annealing` can reach, or a "
-            "heavier tail."
+            "fit draws next to nothing: another mode, which the option `annealing` can reach, a "
+            "heavier tail, or more of the same."
         )
-    if drift.size > MOST_DRIFT:
-        reasons.append(
-            "The posterior goes on where the fit ends, or has a jump: its slope at the corrected "
-            f"draws would move the mean of {drift.of} by {drift.size:.2f} standard deviations."
-        )
-    if not reliable or drift.size > MOST_DRIFT:
-        reasons.append(CLOSER)
     if reasons:
         return "do not trust", " ".join(reasons)
     p = parameters

@@ -45,7 +45,10 @@ def positive(*shape: int) -> Support:
 
 def greater_than(low: float, *shape: int) -> Support:
     """Returns the support of arrays above `low`, through the exponential."""
-    low_end = jnp.asarray(checks.finite_float("low", low), float)
+    with np.errstate(over="ignore"):
+        low_end = jnp.asarray(np.asarray(checks.finite_float("low", low), jnp.result_type(float)))
+    if not jnp.isfinite(low_end):
+        raise ValueError(f"`low` must be a number that {low_end.dtype} can hold; got {low}.")
     return Support(tfb.Chain([tfb.Shift(low_end), tfb.Exp()]), shape)
 
 

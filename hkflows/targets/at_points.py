@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hkflows.compilation import quick_jit
 from hkflows.targets.argument import as_argument
 from hkflows.targets.log_joint import LogJoint
-from hkflows.targets.names import listed, names_set_by, scalar_names
+from hkflows.targets.names import listed, scalar_names
 
 Array = jax.Array
 Density = Callable[..., Array]
@@ -105,9 +106,23 @@ def _described(
     constrain: Callable[[Array], Any], z: Array, indices: np.ndarray, by_name: bool
 ) -> str:
     """Returns the names of the parameters that these entries of `z` set, or the entries too."""
-    names = names_set_by(constrain, z, indices)
+    names = _set_by(constrain, z, indices)
     if by_name and names:
         return listed(names)
     entries = [f"z[{i}]" for i in indices]
     same = names == [f"value[{i}]" for i in indices]
     return listed(entries) + ("" if same or not names else f" (for {listed(names)})")
+
+
+def _set_by(constrain: Callable[[Array], Any], z: Array, indices: np.ndarray) -> list[str]:
+    """Returns the names of the floating parameters whose derivatives in these entries are not 0."""
+
+    def flat(z: Array) -> Array:
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(constrain(z))])
+
+    directions = jnp.zeros((len(indices), z.shape[-1]), z.dtype)
+    directions = directions.at[np.arange(len(indices)), indices].set(1.0)
+    moves = jax.vmap(lambda d: jax.jvp(flat, (z,), (d,))[1])(directions)
+    moved = np.flatnonzero(np.any(np.asarray(moves) != 0.0, axis=0))
+    names = scalar_names(constrain(z))
+    return [names[i] for i in moved]

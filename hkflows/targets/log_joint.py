@@ -27,7 +27,8 @@ def takes_data(name: str, function: Callable[..., Any], parameters: Collection[s
     Args:
         name: what to call the density in an error.
         function: the density.
-        parameters: names that its arguments must not have, those of parameters in one pytree.
+        parameters: names of the parameters in one pytree. A density with two arguments of such
+            names was written for parameters one by one.
 
     Raises:
         ValueError: if it has more than two arguments that must be given by position, or two with

@@ -1,13 +1,11 @@
 """Readable names of the scalars in a pytree of parameters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-Array = jax.Array
 
 ROOT = "value"
 
@@ -34,28 +32,6 @@ def scalar_names(tree: Any) -> tuple[str, ...]:
         for index in np.ndindex(*jnp.shape(leaf)):
             names.append(f"{name}[{','.join(map(str, index))}]" if index else name)
     return tuple(names)
-
-
-def names_set_by(
-    constrain: Callable[[Array], Any], z: Array, indices: Sequence[int] | np.ndarray
-) -> list[str]:
-    """Returns the names of the scalars that some entries of an unconstrained vector move.
-
-    Args:
-        constrain: maps `[D]` to a pytree of arrays.
-        z: where the derivatives are taken, `[D]`.
-        indices: of the entries.
-    """
-
-    def flat(z: Array) -> Array:
-        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(constrain(z))])
-
-    directions = jnp.zeros((len(indices), z.shape[-1]), z.dtype)
-    directions = directions.at[np.arange(len(indices)), indices].set(1.0)
-    moves = jax.vmap(lambda d: jax.jvp(flat, (z,), (d,))[1])(directions)
-    moved = np.flatnonzero(np.any(np.asarray(moves) != 0.0, axis=0))
-    names = scalar_names(constrain(z))
-    return [names[i] for i in moved]
 
 
 def listed(names: Sequence[str], limit: int = 8) -> str:

@@ -202,8 +202,8 @@ class Target:
         )
         if not leaves:
             raise ValueError("`supports` must hold at least one parameter; got none.")
-        names = supports if isinstance(supports, dict) else ()
-        with_data = takes_data("log_joint", log_joint, names)
+        parameters = supports if isinstance(supports, dict) else ()
+        with_data = takes_data("log_joint", log_joint, parameters)
         density = LogJoint(log_joint, leaves, structure, with_data)
         return cls(density, density.event_size, density.constrain, density.unconstrain)
 

@@ -126,7 +126,7 @@ def _segment(
         step, step_factor = _match(batch, lambda_)
         new_mean, new_factor = mean + factor @ step, _triangular(factor @ step_factor)
         new = draw(new_mean, new_factor, key)
-        # That of two batches as sure as the surer one: a leap to where nothing is sure is no gain.
+        # By the smaller of the errors: one with a large error of its own would never be refused.
         noise = 2**0.5 * jnp.minimum(batch.standard_error, new.standard_error)
         noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
         gain = jnp.where(jnp.isfinite(batch.elbo), new.elbo - batch.elbo, jnp.inf)

@@ -30,6 +30,7 @@ STEP = 0.1  # of the Gaussian's scale, where second derivatives are differences
 NUM_NEAR = 32
 SEARCH_SIZE = 256
 MAX_SEARCHES = 400
+MORE_SEARCHES = 100  # from the first finite point on
 
 
 @full_precision
@@ -102,23 +103,26 @@ def _best(log_density: Density, points: Array) -> tuple[Array, Array]:
 
 @functools.partial(quick_jit, static_argnames="event_size")
 def _search(log_density: Density, event_size: int, key: Array) -> tuple[Array, Array]:
-    """Returns the best points far from the origin, see `_best`; as soon as all are finite."""
+    """Returns the best points far from the origin, see `_best`."""
 
-    def again(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        count, points, _ = state
+    def again(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        count, more, points, _ = state
         keys = jax.random.split(jax.random.fold_in(key, count), 3)
         shape = (SEARCH_SIZE, event_size)
         magnitude = 10.0 ** jax.random.uniform(keys[0], shape, minval=-3.0, maxval=7.0)
         sign = jax.random.rademacher(keys[1], shape, magnitude.dtype)
         present = jax.random.bernoulli(keys[2], 0.5, shape)
-        return count + 1, *_best(log_density, jnp.concatenate([points, magnitude * sign * present]))
+        new = jnp.concatenate([points, magnitude * sign * present])
+        points, values = _best(log_density, new)
+        return count + 1, more + jnp.isfinite(values[0]), points, values
 
-    def missing(state: tuple[Array, Array, Array]) -> Array:
-        count, _, values = state
-        return ~jnp.all(jnp.isfinite(values)) & (count < MAX_SEARCHES)
+    def missing(state: tuple[Array, Array, Array, Array]) -> Array:
+        count, more, _, values = state
+        return ~jnp.all(jnp.isfinite(values)) & (count < MAX_SEARCHES) & (more < MORE_SEARCHES)
 
-    start = jnp.asarray(0), jnp.zeros((NUM_CLIMBS, event_size)), jnp.full(NUM_CLIMBS, -jnp.inf)
-    return jax.lax.while_loop(missing, again, start)[1:]
+    zero, points = jnp.asarray(0), jnp.zeros((NUM_CLIMBS, event_size))
+    start = zero, zero, points, jnp.full(NUM_CLIMBS, -jnp.inf)
+    return jax.lax.while_loop(missing, again, start)[2:]
 
 
 @quick_jit
@@ -133,30 +137,30 @@ def _climb(log_density: Density, points: Array, key: Array) -> FlowDistribution:
         value = jnp.mean(values) + jnp.sum(jnp.log(scale))
         return jnp.where(jnp.isfinite(value), value, -jnp.inf)
 
-    def segment(best: tuple, point: tuple[Array, Array]) -> tuple[tuple, None]:
-        mean, unit, scale, value = best
-        own, is_own = point
-        start, unit = jnp.where(is_own, own, mean), jnp.where(is_own, 1.0, unit)
-        path = start + unit * _lbfgs_path(lambda u: log_density(start + unit * u), D)
-
-        def widest(mean: Array) -> tuple[Array, Array]:
-            widths = jnp.asarray(WIDTHS, unit.dtype)
-            elbos = jax.vmap(lambda width: elbo(mean, width * unit))(widths)
-            index = jnp.argmax(elbos)
-            return widths[index] * unit, elbos[index]
-
-        scales, elbos = jax.lax.map(widest, path)
+    def widest(mean: Array, unit: Array) -> tuple[Array, Array]:
+        """Returns the best multiple of a scale, and its ELBO."""
+        widths = jnp.asarray(WIDTHS, unit.dtype)
+        elbos = jax.vmap(lambda width: elbo(mean, width * unit))(widths)
         index = jnp.argmax(elbos)
-        better = elbos[index] > value
-        mean, scale, value = jax.tree.map(
-            lambda new, old: jnp.where(better, new, old),
-            (path[index], scales[index], elbos[index]),
-            (mean, scale, value),
-        )
+        return widths[index] * unit, elbos[index]
+
+    def segment(best: tuple, point: tuple[Array, Array]) -> tuple[tuple, None]:
+        own, is_own = point
+        start = jnp.where(is_own, own, best[0])
+        unit = jnp.where(is_own, 1.0, best[1])
+        path = start + unit * _lbfgs_path(lambda u: log_density(start + unit * u), D)
+        scales, elbos = jax.lax.map(lambda mean: widest(mean, unit), path)
+        index = jnp.argmax(elbos)
+        mean, scale, value = path[index], scales[index], elbos[index]
+        # In units of its own, or a small round mode would seem better than a large long one.
         curvature = jnp.abs(_hessian_diagonal(log_density, mean, scale))
         usable = jnp.isfinite(curvature) & (curvature > 0.0)
         unit = jnp.where(usable, jax.lax.rsqrt(jnp.where(usable, curvature, 1.0)), unit)
-        return (mean, unit, scale, value), None
+        shaped, value_shaped = widest(mean, unit)
+        scale = jnp.where(value_shaped > value, shaped, scale)
+        new = mean, unit, scale, jnp.maximum(value, value_shaped)
+        better = new[3] > best[3]
+        return jax.tree.map(lambda new, old: jnp.where(better, new, old), new, best), None
 
     first = (points[0], jnp.ones(D), jnp.ones(D), jnp.asarray(-jnp.inf, points.dtype))
     starts = jnp.resize(points, (C + MORE_SEGMENTS, D)), jnp.arange(C + MORE_SEGMENTS) < C

@@ -27,7 +27,6 @@ def overall(d: Diagnostics) -> dict[str, str]:
         "effective sample size": f"{d.ess:.0f} of {d.num_samples} draws",
         "Pareto k-hat": "needs hkflows[diagnostics]" if d.khat is None else f"{d.khat:.2f}",
         "missed mass": f"{100.0 * d.missed_mass:.1f} %" if d.missed_mass else "none found",
-        "drift": "not known" if np.isnan(d.drift) else f"{d.drift:.2f} standard deviations",
         "rounding": f"{d.rounding:.1g} nats",
         "zero-density draws": str(d.num_zero),
         "non-finite draws": str(d.num_nonfinite),
