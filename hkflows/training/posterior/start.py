@@ -41,9 +41,10 @@ def find_start(target: Target, *, key: Array | int, point: Array | None = None) 
     the end of the climb but, of Gaussians of many widths around every point of its path, the one
     with the best ELBO. The climb is done in segments. The first eight begin at points of their own:
     the scales of a hierarchy can lead one climb into the spike where they vanish, and by its ELBO
-    another is seen to be better. The others start from the best Gaussian so far, in units of
-    `1 / sqrt(|h_i|)` with `h` the diagonal of the Hessian there, so that parameters in different
-    units of measurement do no harm.
+    another is seen to be better. The others start from the best Gaussian so far. Gaussians are told
+    apart in units of `1 / sqrt(|h_i|)`, and climbs after the first eight go on in these, with `h`
+    the diagonal of the Hessian at the best point of a path, so that parameters in different units
+    of measurement do no harm.
 
     The points to begin at are the best eight of the origin and 31 within [-2, 2] of it; if the log
     density is finite at none of these, points with coordinates of any sign between 1e-3 and 1e7.
