@@ -438,7 +438,7 @@ def test_targets_without_trouble():
 
 
 def test_a_bound_that_the_dtype_cannot_hold_is_refused():
-    with pytest.raises(ValueError, match="`low`.*float32.*1e\\+39"):
+    with pytest.raises(ValueError, match=r"`low`.*float32.*1e\+39"):
         supports.greater_than(1e39)
 
 
