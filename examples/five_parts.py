@@ -28,7 +28,6 @@ from typing import Any
 import distrax
 import haiku as hk
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import special, stats
 
@@ -116,11 +115,10 @@ def main(
     )
 
     unseen, unseen_contexts = y[:5000], contexts[:5000]
-    q = fit.condition(unseen_contexts)
-    log_likelihood = float(jnp.mean(jax.jit(q.log_prob)(unseen)))
+    log_likelihood = float(np.mean(fit.log_likelihood(unseen, unseen_contexts)))
     truth = float(np.mean(true_log_prob(unseen, unseen_contexts)))
-    draws = jax.jit(lambda key: q.sample(seed=key))(jax.random.key(seed))
-    num_inside = int(jnp.sum(jnp.all((draws >= 0.0) & (draws <= 255.0), axis=-1)))
+    draws = fit.sample(seed, 5000, unseen_contexts[0])
+    num_inside = int(np.sum(np.all((draws >= 0.0) & (draws <= 255.0), axis=-1)))
 
     print(f"fitted in {fit.seconds:.1f} s: {fit.stop_reason}")
     print(f"held-out log-likelihood  {log_likelihood:.3f} nats a row")
@@ -141,7 +139,7 @@ def draw(path: pathlib.Path, fit: hkf.DensityFit, context: np.ndarray, seed: int
     """Draws two dimensions of u, where the mixture is not rotated, given one context."""
     from matplotlib.figure import Figure
 
-    fitted = fit.condition(context).sample(seed=jax.random.key(seed), sample_shape=(4000,))
+    fitted = fit.sample(seed, 4000, context)
     panels = {"Simulated": simulate(np.tile(context, (4000, 1)), seed), "The fitted flow": fitted}
     picture = Figure(figsize=(9.0, 5.0), layout="constrained")
     for (name, y), axes in zip(panels.items(), picture.subplots(1, 2), strict=True):

@@ -12,7 +12,6 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
@@ -54,12 +53,11 @@ def main(
         FLOW, rows, key=fit_key, num_steps=num_steps, batch_size=num_rows, validation_fraction=0.0
     )
 
-    q = fit.distribution
-    draws = np.asarray(q.sample(seed=draw_key, sample_shape=(200_000,)), dtype=float)
+    draws = fit.sample(draw_key, 200_000).astype(float)
     fit_mean, fit_covariance = draws.mean(axis=0), np.cov(draws.T)
     mean_error = relative_error(fit_mean, mean)
     covariance_error = relative_error(fit_covariance, covariance)
-    kl = float(np.mean(truth.logpdf(unseen) - np.asarray(jax.jit(q.log_prob)(jnp.array(unseen)))))
+    kl = float(np.mean(truth.logpdf(unseen) - fit.log_likelihood(unseen)))
 
     print(f"fitted in {fit.seconds:.1f} s: {fit.stop_reason}")
     print("        mean                         covariance")

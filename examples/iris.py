@@ -98,12 +98,12 @@ def draw(
     """Draws the petals: flowers that were held out, on top of draws of each species."""
     from matplotlib.figure import Figure
 
-    q = fit.condition(one_hot(np.arange(NUM_SPECIES)))
-    draws = q.sample(seed=jax.random.key(seed), sample_shape=(1000,))  # [1000, 3, 4]
+    keys = jax.random.split(jax.random.key(seed), NUM_SPECIES)
     picture = Figure(figsize=(6.5, 5.0), layout="constrained")
     axes = picture.subplots()
     for index, name in enumerate(DATA.target_names):
-        axes.scatter(*draws[:, index, 2:].T, s=4, alpha=0.2, linewidths=0, color=f"C{index}")
+        draws = fit.sample(keys[index], 1000, one_hot(index))
+        axes.scatter(*draws[:, 2:].T, s=4, alpha=0.2, linewidths=0, color=f"C{index}")
         axes.scatter(*flowers[species == index, 2:].T, s=25, color=f"C{index}", label=name)
     axes.scatter(
         *flowers[told != species, 2:].T,

@@ -18,7 +18,6 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
@@ -99,7 +98,7 @@ def draw(path: pathlib.Path, fit: hkf.DensityFit, channels: np.ndarray) -> None:
     picture = Figure(figsize=(8.0, 4.0), layout="constrained")
     axes = picture.subplots()
     grid = np.linspace(-4.0, 4.0, 400)
-    log_q = fit.condition(channels).log_prob(jnp.broadcast_to(grid[:, None, None], (400, 1, 1)))
+    log_q = jax.jit(fit.condition(channels).log_prob)(grid[:, None, None])
     means, sd = exact(channels)
     for mean, density in zip(means, np.exp(log_q).T, strict=True):
         (line,) = axes.plot(grid, density)

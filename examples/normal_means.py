@@ -99,7 +99,9 @@ def main(
     params, losses = fit(
         fit_key, data, num_steps=num_steps, batch_size=batch_size, num_samples=num_samples
     )
-    draws = FLOW.apply(params).sample(seed=draw_key, sample_shape=(100_000,))
+    draws = jax.jit(FLOW.apply(params).sample, static_argnames="sample_shape")(
+        seed=draw_key, sample_shape=(100_000,)
+    )
     draws = np.asarray(draws, dtype=float)
     means, sds = draws.mean(axis=0), draws.std(axis=0)
 

@@ -16,7 +16,7 @@ from hkflows.transformers import Inverted
 
 SEQUENTIAL = [
     case
-    for case in (*zoo.cases(sizes=(1,), names=["iaf-affine", "maf-affine"]), *zoo.once(3))
+    for case in (*zoo.cases(sizes=(1,), names=["iaf-affine"]), *zoo.once(3))
     if case.name.startswith(("iaf", "maf", "linear_iaf", "reverse_iaf"))
 ]
 
@@ -92,9 +92,9 @@ def test_the_solution_does_not_feel_what_comes_later():
     """An overflow in a late dimension leaves the earlier ones exact."""
     case = zoo.Case("iaf-affine", 4, False)
     bijector = case.build()
-    value = case.points().at[3].set(1e38)
-    fine = bijector.inverse(case.points())
-    np.testing.assert_allclose(bijector.inverse(value)[:3], fine[:3], rtol=1e-6)
+    inverse = jax.jit(bijector.inverse)
+    far, fine = (inverse(y) for y in (case.points().at[3].set(1e38), case.points()))
+    np.testing.assert_allclose(far[:3], fine[:3], rtol=1e-6)
 
 
 @pytest.mark.parametrize("transformer", [hkf.Affine(), hkf.RationalQuadratic()])

@@ -10,6 +10,7 @@ import pytest
 import zoo
 
 import hkflows as hkf
+from hkflows.bijectors.result import result_shape
 
 
 def dtypes(case):
@@ -194,22 +195,27 @@ def test_inside_distrax_transformed():
     bijector = zoo.Case("coupling-rational_quadratic", 2, False).build()
     theirs = distrax.Transformed(hkf.standard_normal(2), bijector)
     ours = hkf.FlowDistribution(hkf.standard_normal(2), bijector)
-    y, log_prob = theirs.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(5,))
-    np.testing.assert_allclose(ours.log_prob(y), log_prob, atol=1e-4)
+    draw = jax.jit(lambda q: q.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(5,)))
+    y, log_prob = draw(theirs)
+    np.testing.assert_allclose(jax.jit(ours.log_prob)(y), log_prob, atol=1e-4)
 
 
 @pytest.mark.usefixtures("x64")
 @once
-def test_log_dets_have_the_dtype_of_the_event(case):
+def test_results_and_log_dets_have_the_dtype_of_the_event(case):
+    """And the shape and dtype that the bijector says that its results have."""
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), case.params())
-    for direction in ("forward_and_log_det", "inverse_and_log_det"):
-        y, log_det = jax.eval_shape(
-            lambda x, direction=direction: getattr(
-                case.transformed.apply(params, case.context()), direction
-            )(x),
-            case.points(2),
-        )
+    contexts = None if case.context() is None else jnp.stack([case.context()] * 2)
+    said = []
+
+    def evaluate(x):
+        bijector = case.transformed.apply(params, contexts)
+        said.append(result_shape(bijector, jax.ShapeDtypeStruct(x.shape, x.dtype)))
+        return bijector.forward_and_log_det(x), bijector.inverse_and_log_det(x)
+
+    for y, log_det in jax.eval_shape(evaluate, case.points(3, 1)):
         assert y.dtype == log_det.dtype == jnp.float64
+        assert (y.shape, y.dtype) == (said[0].shape, said[0].dtype)
 
 
 @pytest.mark.usefixtures("x64")

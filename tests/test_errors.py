@@ -177,9 +177,7 @@ BUILDS = {
     "low   ": lambda: hkf.supports.interval(0.0, 0.0),
     "high": lambda: hkf.supports.interval(0.0, np.inf),
     "seed": lambda: hkf.Permutation.random(4, KEY),
-    "conditioner   ": lambda: hkf.FlowDistribution(
-        hkf.standard_normal(3), hkf.IAF(hkf.MADE(4, [4]))
-    ),
+    "bijector   ": lambda: hkf.FlowDistribution(hkf.standard_normal(3), hkf.IAF(hkf.MADE(4, [4]))),
     "conditioner  ": lambda: hkf.Coupling(None, mask=[True, False]),
     "scale": lambda: hkf.LowRankAffine([0.0], [1], [[1.0]]),
     "factor": lambda: hkf.LowRankAffine(np.zeros(5), np.ones(5), np.zeros((4, 2))),

@@ -189,7 +189,7 @@ def test_numeric_inverse_to_machine_precision(dtype):
 def test_one_entry_that_is_not_a_number_spoils_no_other():
     tau = hkf.DeepSigmoidal()
     y = jnp.asarray([0.5, jnp.nan, -2.0])
-    x, _ = tau.inverse(y, jnp.ones(tau.num_params))
+    x, _ = jax.jit(tau.inverse)(y, jnp.ones(tau.num_params))
     assert np.isnan(x).tolist() == [False, True, False]
 
 

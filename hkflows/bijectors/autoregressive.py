@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.bijectors.result import broadcast_result
 from hkflows.kernels import autoregressive
 from hkflows.transformers import Affine, Inverted, Transformer, check_transformer
 
@@ -62,14 +63,7 @@ class _Autoregressive(distrax.Bijector):
     def result_shape(self, event: jax.ShapeDtypeStruct | Array) -> jax.ShapeDtypeStruct:
         """Returns the shape and dtype that either direction gives an event."""
         network = self._network
-        if event.shape[-1:] != (network.event_size,):
-            raise ValueError(
-                f"`conditioner` must be made for events of the size that it gets; got one for "
-                f"{network.event_size} and events of shape {event.shape[-1:]}."
-            )
-        batch = jnp.broadcast_shapes(event.shape[:-1], network.batch_shape)
-        dtype = jnp.promote_types(event.dtype, network.dtype)
-        return jax.ShapeDtypeStruct((*batch, network.event_size), dtype)
+        return broadcast_result(event, network.event_size, network.batch_shape, network.dtype)
 
     def _prepare(self, name: str, value: Array) -> tuple[Network, Array]:
         """Gives the network and an event the dtype, and the event the shape, of the result."""

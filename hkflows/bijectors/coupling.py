@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from hkflows import checks
+from hkflows.bijectors.result import broadcast_result
 from hkflows.conditioners import readout_network
 from hkflows.transformers import Affine, Transformer, check_transformer
 
@@ -89,6 +90,11 @@ class Coupling(distrax.Bijector):
     def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         """Maps `y`, `[..., D]`, to `x`, `[..., D]`, and `log|det dx/dy|`, `[...]`."""
         return self._couple(self._transformer.inverse, "y", y)
+
+    def result_shape(self, event: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        """Returns the shape and dtype that either direction gives an event."""
+        size = self._kept.size + self._transformed.size
+        return broadcast_result(event, size, self._network.batch_shape, self._network.dtype)
 
     def _couple(
         self, tau: Callable[[Array, Array], tuple[Array, Array]], name: str, value: Array

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks, extras
+from hkflows.bijectors.result import broadcast_result
 from hkflows.conditioners import VectorField, vector_field
 from hkflows.conditioners.traced import VectorFunction
 from hkflows.kernels import continuous
@@ -99,12 +100,8 @@ class FFJORD(distrax.Bijector):
 
     def result_shape(self, event: jax.ShapeDtypeStruct | Array) -> jax.ShapeDtypeStruct:
         """Returns the shape and dtype that either direction gives an event."""
-        context = self._field.context
-        batch = () if context is None else context.shape[:-1]
-        return jax.ShapeDtypeStruct(
-            (*jnp.broadcast_shapes(event.shape[:-1], batch), self._probes.shape[-1]),
-            jnp.promote_types(event.dtype, self._field.dtype),
-        )
+        network = self._field.network
+        return broadcast_result(event, self._probes.shape[-1], network.batch_shape, network.dtype)
 
     def _integrate(self, name: str, value: Array, t0: float, t1: float) -> tuple[Array, Array]:
         """Integrates every event by itself, in its own context."""

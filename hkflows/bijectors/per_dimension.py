@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from hkflows import checks
+from hkflows.bijectors.result import broadcast_result
 from hkflows.transformers import Transformer
 
 Array = jax.Array
@@ -34,6 +35,11 @@ class PerDimension(distrax.Bijector):
         y = checks.event("y", y, self._params.shape[-2])
         x, log_derivative = self._transformer.inverse(y, self._params)
         return x, jnp.sum(log_derivative, axis=-1)
+
+    def result_shape(self, event: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        """Returns the shape and dtype that either direction gives an event."""
+        *batch_shape, event_size, _ = self._params.shape
+        return broadcast_result(event, event_size, tuple(batch_shape), self._params.dtype)
 
     def forward_and_score(self, x: Array, score: Array) -> tuple[Array, Array, Array]:
         """Carries the gradient of a log-density by two derivatives; see `bijectors.score`.

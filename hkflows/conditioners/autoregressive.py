@@ -33,8 +33,7 @@ class TracedNetwork:
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """The leading dimensions of the context that the network was built with."""
-        context = self.function.context
-        return () if context is None else context.shape[:-1]
+        return self.function.batch_shape
 
     @property
     def dtype(self) -> jnp.dtype:

@@ -67,6 +67,16 @@ class ReadoutNetwork:
     bias: Array
     matmul_dtype: jnp.dtype | None = dataclasses.field(metadata={"static": True})
 
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading dimensions of its context."""
+        return self.features.batch_shape
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The dtype of its last weights."""
+        return jnp.result_type(self.weight)
+
     def __call__(self, z: Array) -> Array:
         """Returns the transformer parameters `[..., D_out, P]` at `z`, shape `[..., D_in]`."""
         size, *shape = self.weight.shape

@@ -23,11 +23,6 @@ class VectorField:
     network: ReadoutNetwork
 
     @property
-    def dtype(self) -> jnp.dtype:
-        """The dtype of its weights."""
-        return jnp.result_type(self.network.weight)
-
-    @property
     def context(self) -> Array | None:
         """`[..., C]` or `None`."""
         return self.network.features.context

@@ -133,10 +133,15 @@ class Traced:
         """The shape of the result for one vector."""
         return self.program.out_shape
 
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The leading dimensions of its context."""
+        return () if self.context is None else self.context.shape[:-1]
+
     def __call__(self, z: Array) -> Array:
         """Evaluates the callable at `z`, `[..., N]`; a context batch broadcasts against it."""
         if self.context is not None:
-            batch = jnp.broadcast_shapes(z.shape[:-1], self.context.shape[:-1])
+            batch = jnp.broadcast_shapes(z.shape[:-1], self.batch_shape)
             z = jnp.broadcast_to(z, (*batch, z.shape[-1]))
             context = jnp.broadcast_to(self.context, (*batch, self.context.shape[-1]))
             z = jnp.concatenate([z, context], axis=-1)
