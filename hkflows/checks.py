@@ -11,16 +11,21 @@ Array = jax.Array
 
 def positive_int(name: str, value: Any) -> int:
     """Returns `value` as an `int` of at least one, or raises `ValueError`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+    if not _is_positive_int(value):
         raise ValueError(f"`{name}` must be a positive integer; got {value!r}.")
     return int(value)
 
 
 def positive_ints(name: str, values: Any) -> tuple[int, ...]:
     """Returns `values` as a tuple of positive `int`, or raises `ValueError`."""
-    if not hasattr(values, "__iter__"):
+    is_iterable = hasattr(values, "__iter__")
+    if not is_iterable or not all(map(_is_positive_int, values := tuple(values))):
         raise ValueError(f"`{name}` must be a sequence of positive integers; got {values!r}.")
-    return tuple(positive_int(name, value) for value in values)
+    return tuple(map(int, values))
+
+
+def _is_positive_int(value: Any) -> bool:
+    return not isinstance(value, bool) and hasattr(value, "__index__") and int(value) >= 1
 
 
 def concrete(name: str, value: Any) -> np.ndarray:

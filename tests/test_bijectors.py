@@ -65,7 +65,7 @@ def test_inverse_and_log_det_are_those_of_the_jacobian(case, dtype):
 
 @once
 def test_batches_transformations_and_rebuilds_agree(case):
-    """Batch = vmap, jit = eager, a pytree round trip, copies, and one trace for two builds."""
+    """Batch = vmap, a pytree round trip, copies, and one trace for all of these."""
     bijector, rebuilt = case.build(), case.build()
     x = case.points(2, 3)
     traces = []
@@ -78,6 +78,7 @@ def test_batches_transformations_and_rebuilds_agree(case):
 
     (y, log_det), each = forward(bijector, x)
     forward(rebuilt, x)
+    forward(jax.tree.unflatten(*reversed(jax.tree.flatten(bijector))), x)
     foreign = case.name == "foreign_chain"  # TFP's bijectors cannot be copied
     for equal in (rebuilt, bijector if foreign else copy.deepcopy(bijector)):
         assert jax.tree.structure(equal) == jax.tree.structure(bijector)
@@ -85,10 +86,17 @@ def test_batches_transformations_and_rebuilds_agree(case):
     assert y.shape == x.shape
     assert log_det.shape == x.shape[:-1]
 
-    again = jax.tree.unflatten(*reversed(jax.tree.flatten(bijector)))
-    for other in (again.forward_and_log_det(x), each):
-        np.testing.assert_allclose(other[0], y, atol=1e-5)
-        np.testing.assert_allclose(other[1], log_det, atol=1e-5)
+    np.testing.assert_allclose(each[0], y, atol=1e-5)
+    np.testing.assert_allclose(each[1], log_det, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["chain", "repeated", "distrax_chain"])
+def test_eager_calls_are_the_compiled_ones(name):
+    bijector, x = zoo.Case(name, 3, False).build(), zoo.Case(name, 3, False).points(2)
+    for direction in ("forward_and_log_det", "inverse_and_log_det"):
+        call = getattr(bijector, direction)
+        for eager, compiled in zip(call(x), jax.jit(call)(x), strict=True):
+            np.testing.assert_allclose(eager, compiled, atol=1e-5)
 
 
 @once
@@ -125,7 +133,7 @@ def test_context_matters_and_batches(case):
     def forward(params, context):
         return case.transformed.apply(params, context).forward_and_log_det(x)
 
-    alone = [forward(params, context) for context in contexts]
+    alone = [[part[0] for part in forward(params, jnp.stack([c, c]))] for c in contexts]
     batch = forward(params, contexts)
     assert np.abs(alone[0][0] - alone[1][0]).max() > 1e-3
     np.testing.assert_allclose(batch[0], jnp.stack([y for y, _ in alone]), atol=1e-5)

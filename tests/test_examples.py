@@ -28,7 +28,7 @@ def fell(losses: np.ndarray) -> bool:
     return bool(np.all(np.isfinite(losses)) and losses[-tenth:].mean() < losses[:tenth].mean())
 
 
-def test_eight_schools(tmp_path, capsys):
+def test_eight_schools(tmp_path, capsys, quick_flow):
     figure = tmp_path / "figures" / "schools.png"
     result = load("eight_schools").main(num_steps=200, num_draws=20_000, figure=figure)
     assert fell(result["losses"])
