@@ -18,7 +18,7 @@ demo: install
 	$(BIN)/python examples/eight_schools.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: install
 	$(BIN)/ruff format --check $(SOURCES)
