@@ -73,13 +73,23 @@ def find_start(target: Target, *, key: Array | int, point: Array | None = None) 
     if not np.isfinite(values[0]):
         points, values = _search(log_density, D, search_key)
     if not np.isfinite(values[0]):
-        target.check_at(jnp.zeros(D))  # which names the parameter at fault, where it can
-        raise ValueError(
-            "`target.log_density` and its gradient must be finite somewhere near the origin; they "
-            f"are not at any of {NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points. At the origin the "
-            f"value is {log_density(jnp.zeros(D))}."
-        )
+        raise _nowhere_finite(target)
     return _climb(log_density, points, climb_key)
+
+
+def _nowhere_finite(target: Target) -> ValueError:
+    """Returns the error, which names the parameter at fault where it can."""
+    origin = jnp.zeros(target.event_size)
+    try:
+        target.check_at(origin)
+        at_origin = f"At the origin the value is {target.log_density(origin)}."
+    except ValueError as error:
+        at_origin = str(error)
+    return ValueError(
+        "`target.log_density` and its gradient must be finite somewhere; they are not at any of "
+        f"{NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points, near the origin and far from it. Where "
+        f"they are `fit_posterior(..., start=...)` is told. {at_origin}"
+    )
 
 
 @functools.partial(quick_jit, static_argnames="event_size")
