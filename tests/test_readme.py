@@ -1,6 +1,7 @@
 """The code of the README, and of the page on extensions, runs as it stands."""
 
 import pathlib
+import pkgutil
 import re
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -26,3 +27,10 @@ def test_readme_code_runs(quick_flow):
 
 def test_code_on_extensions_runs():
     assert run("docs/extending.md", 5)["q"].event_shape == (3,)
+
+
+def test_the_reference_names_what_there_is():
+    names = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(), flags=re.MULTILINE)
+    assert len(names) > 50
+    for name in names:
+        assert pkgutil.resolve_name(name)
