@@ -18,10 +18,11 @@ def positive_int(name: str, value: Any) -> int:
 
 def positive_ints(name: str, values: Any) -> tuple[int, ...]:
     """Returns `values` as a tuple of positive `int`, or raises `ValueError`."""
-    is_iterable = hasattr(values, "__iter__")
-    if not is_iterable or not all(map(_is_positive_int, values := tuple(values))):
-        raise ValueError(f"`{name}` must be a sequence of positive integers; got {values!r}.")
-    return tuple(map(int, values))
+    if hasattr(values, "__iter__"):
+        values = tuple(values)
+        if all(map(_is_positive_int, values)):
+            return tuple(map(int, values))
+    raise ValueError(f"`{name}` must be a sequence of positive integers; got {values!r}.")
 
 
 def _is_positive_int(value: Any) -> bool:

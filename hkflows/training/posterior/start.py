@@ -87,8 +87,8 @@ def _nowhere_finite(target: Target) -> ValueError:
         at_origin = str(error)
     return ValueError(
         "`target.log_density` and its gradient must be finite somewhere; they are not at any of "
-        f"{NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points, near the origin and far from it. Where "
-        f"they are `fit_posterior(..., start=...)` is told. {at_origin}"
+        f"{NUM_NEAR + MAX_SEARCHES * SEARCH_SIZE} points, near the origin and far from it. "
+        f"`fit_posterior(..., start=...)` can be told where they are. {at_origin}"
     )
 
 
