@@ -11,8 +11,9 @@ import hkflows as hkf
 from hkflows import compilation
 from hkflows.training.posterior import recipe
 
-# The suite compiles thousands of small programs and runs each once: seven settings for speed.
+# The suite compiles thousands of small programs and runs each once: eight settings for speed.
 FLAGS = [f"--{name}={value}".lower() for name, value in compilation.QUICK.items()]
+FLAGS.append("--xla_cpu_parallel_codegen_split_count=1")
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 os.environ.setdefault("NPROC", "1")  # threads of XLA: there are as many processes as cores
 

@@ -90,9 +90,9 @@ def test_batches_transformations_and_rebuilds_agree(case):
     np.testing.assert_allclose(each[1], log_det, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["chain", "repeated", "distrax_chain"])
-def test_eager_calls_are_the_compiled_ones(name):
-    bijector, x = zoo.Case(name, 3, False).build(), zoo.Case(name, 3, False).points(2)
+def test_eager_calls_are_the_compiled_ones():
+    case = zoo.Case("repeated", 3, False)
+    bijector, x = case.build(), case.points(2)
     for direction in ("forward_and_log_det", "inverse_and_log_det"):
         call = getattr(bijector, direction)
         for eager, compiled in zip(call(x), jax.jit(call)(x), strict=True):

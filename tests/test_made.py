@@ -11,7 +11,7 @@ import hkflows as hkf
 from hkflows.kernels import degrees
 
 
-@pytest.mark.parametrize("event_size", [1, 2, 5, 8])
+@pytest.mark.parametrize("event_size", [1, 2, 8])
 @pytest.mark.parametrize("hidden_sizes", [(), (3,), (16, 16), (40, 40, 40)])
 @pytest.mark.parametrize("order", ["natural", "reverse", "random"])
 @pytest.mark.parametrize("conditional", [False, True])
@@ -28,9 +28,17 @@ def test_jacobian_has_exactly_the_pattern_of_the_order(
         )
     )
     params = zoo.random_params(made, context, scale=1.0)
-    network = made.apply(params, context)
-    u = jax.random.normal(jax.random.key(1), (event_size,))
-    seen = np.abs(jax.jacfwd(network)(u)).sum(axis=1) > 0  # [D out, D in]
+    u = np.random.default_rng(1).normal(size=event_size).astype(np.float32)
+
+    @jax.jit
+    def jacobians(params, context):
+        """Of the parameters `[D, P]`, by the event and by the context."""
+        evaluate = lambda u, context: made.apply(params, context)(u)  # noqa: E731
+        by_context = jax.jacfwd(evaluate, argnums=1)(u, context) if conditional else None
+        return jax.jacfwd(evaluate)(u, context), by_context
+
+    by_event, by_context = jacobians(params, context)
+    seen = np.abs(by_event).sum(axis=1) > 0  # [D out, D in]
 
     sequence = degrees.resolve_order(event_size, order)
     allowed = np.zeros((event_size, event_size), dtype=bool)
@@ -40,7 +48,6 @@ def test_jacobian_has_exactly_the_pattern_of_the_order(
     if not hidden_sizes or min(hidden_sizes) >= 2 * event_size:
         np.testing.assert_array_equal(seen, allowed)  # and, given the width, sees all earlier ones
     if conditional and (not hidden_sizes or min(hidden_sizes) >= event_size):
-        by_context = jax.jacfwd(lambda c: made.apply(params, c)(u))(context)
         assert (np.abs(by_context).sum(axis=(1, 2)) > 0).all(), "every dimension sees the context"
 
 

@@ -18,7 +18,7 @@ def test_scores_are_carried_without_inverting(name):
     """As by differentiating the inverse."""
     case = zoo.Case(name, 3, True)
     contexts = jnp.stack([case.context(seed) for seed in (3, 4)])
-    bijector = case.transformed.apply(case.params(scale=2.0), contexts)
+    bijector = jax.jit(case.transformed.apply)(case.params(scale=2.0), contexts)
     assert isinstance(bijector, CarriesScore)
     x, score = case.points(5, 2), case.points(5, 2, seed=8)
     as_a_foreigner = distrax.Inverse(distrax.Inverse(bijector))  # which carries no scores itself

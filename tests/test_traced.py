@@ -43,12 +43,13 @@ def test_trace_computes_what_haiku_does(name):
     ours = hk.without_apply_rng(hk.transform(lambda z: Outer().traced(z)))
     z = jnp.asarray([0.1, -0.2, 0.3, 2.0])
     params = zoo.random_params(ours, z)
-    by_haiku = theirs.init(jax.random.key(0), z)
+    by_haiku = jax.eval_shape(theirs.init, jax.random.key(0), z)
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, by_haiku)
-    np.testing.assert_allclose(ours.apply(params, z), theirs.apply(params, z), atol=1e-5)
+    found, expected = (jax.jit(each.apply)(params, z) for each in (ours, theirs))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
     build = hk.without_apply_rng(hk.transform(lambda: trace(CALLABLES[name](), 4, None)))
-    params = build.init(jax.random.key(0))
+    params = zoo.random_params(build)
     first, second = build.apply(params), jax.jit(build.apply)(params)
     assert jax.tree.structure(first) == jax.tree.structure(second)
 
@@ -175,7 +176,7 @@ def test_a_flow_is_built_within_haikus_own_transforms(transform, name):
     params = zoo.random_params(within, z)
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, zoo.random_params(alone, z))
     found = jax.jit(within.apply)(params, z)
-    value, gradient = jax.value_and_grad(alone.apply, argnums=1)(params, z)
+    value, gradient = jax.jit(jax.value_and_grad(alone.apply, argnums=1))(params, z)
     expected = {"vmap": 2.0 * value, "grad": jnp.sum(gradient)}.get(transform, value)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 

@@ -61,12 +61,15 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
     seeded = handlers.seed(model, jax.random.key(0))
     # Sites whose prior cannot be drawn from, improper ones, get a value by their support.
     started = handlers.substitute(seeded, substitute_fn=init_to_uniform())
-    trace = handlers.trace(started).get_trace(*args, **kwargs)
-    shapes = {
-        name: biject_to(site["fn"].support).inverse_shape(jnp.shape(site["value"]))
-        for name, site in trace.items()
-        if _is_latent(name, site)
-    }
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def look() -> None:
+        for name, site in handlers.trace(started).get_trace(*args, **kwargs).items():
+            if _is_latent(name, site):
+                to_support = biject_to(site["fn"].support)
+                shapes[name] = to_support.inverse_shape(jnp.shape(site["value"]))
+
+    jax.eval_shape(look)  # nothing is computed: one by one a model's operations take long
     if not shapes:
         raise ValueError("`model` must have at least one latent site; it has none.")
 
@@ -76,6 +79,7 @@ def target(model: Callable[..., Any], *args: Any, **kwargs: Any) -> Target:
     def log_density(z: Array) -> Array:
         return jnp.asarray(-potential_energy(seeded, args, kwargs, sites(z)), z.dtype)
 
+    @jax.jit
     def constrain(z: Array) -> dict[str, Array]:
         return constrain_fn(seeded, args, kwargs, sites(z), return_deterministic=True)
 
