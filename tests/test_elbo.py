@@ -92,7 +92,7 @@ def test_at_the_optimum_the_path_gradient_is_zero_and_the_total_one_is_not(name)
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("name", ["gaussian", "maf", "nsf", "nsf_autoregressive"])
 def test_path_gradient_is_that_of_a_density_with_fixed_parameters(name):
     """The linear solves give what inverting the flow and differentiating the density gives."""
     flow = FLOWS[name]

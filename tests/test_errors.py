@@ -259,14 +259,15 @@ def test_parameters_of_another_context(make):
         (0, 1, "`context` must not be given"),
         (1, 2, "`context` must have size 1"),
     ):
+        params = jax.jit(flow.init)(KEY, contexts[made_for])
         with pytest.raises(ValueError, match=message):
-            flow.apply(flow.init(KEY, contexts[made_for]), contexts[given])
+            flow.apply(params, contexts[given])
 
 
 def test_a_callable_made_for_another_context():
     flow, contexts = hkf.flows.realnvp(2), [None, jnp.ones(1), jnp.ones(3)]
     for made_for, given in ((1, 0), (0, 1), (1, 2)):
-        params = flow.init(KEY, contexts[made_for])
+        params = jax.jit(flow.init)(KEY, contexts[made_for])
         with pytest.raises(ValueError, match="`context` must be of the size"):
             flow.apply(params, contexts[given])
 
@@ -284,7 +285,7 @@ def test_permutation_and_log_prob_check_their_events():
     with pytest.raises(ValueError, match="`value`"):
         q.log_prob(jnp.zeros(3))
     flow, contexts = hkf.flows.mean_field(3), jnp.ones((4, 2))
-    q = flow.apply(flow.init(KEY, contexts), contexts)
+    q = jax.jit(lambda: flow.apply(flow.init(KEY, contexts), contexts))()
     with pytest.raises(ValueError, match=r"`value` .*\(4,\); got \(5,\)"):
         q.log_prob(jnp.zeros((5, 3)))
     with pytest.raises(ValueError, match=r"`y` .*\(4,\); got \(5,\)"):
