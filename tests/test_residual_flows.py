@@ -89,6 +89,12 @@ def test_large_parameters_and_points(name):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(total(params)))
 
 
+def test_a_distance_that_is_no_number():
+    bijector = zoo.Case("radial", 2, False).build()
+    y, log_det = jax.jit(bijector.forward_and_log_det)(jnp.asarray([np.nan, 0.0]))
+    assert np.isnan([*y, log_det]).all()
+
+
 def test_at_the_centre_and_without_a_plane():
     """Where a length is zero, values and gradients are finite, and the map is the identity."""
     for name in ("planar", "radial"):

@@ -72,5 +72,5 @@ class Radial(distrax.Bijector):
 def _norm(ray: Array) -> Array:
     """Returns the lengths of vectors, with a derivative of zero at zero."""
     square = jnp.sum(ray**2, axis=-1)
-    proper = square > jnp.finfo(square.dtype).tiny
-    return jnp.where(proper, jnp.sqrt(jnp.where(proper, square, 1.0)), 0.0)
+    vanishes = square <= jnp.finfo(square.dtype).tiny
+    return jnp.where(vanishes, 0.0, jnp.sqrt(jnp.where(vanishes, 1.0, square)))
