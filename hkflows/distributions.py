@@ -5,6 +5,7 @@ from typing import Any
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hkflows import checks
 from hkflows.bijectors.conversion import as_bijector
@@ -112,7 +113,7 @@ class FlowDistribution(distrax.Distribution):
         batch_shape = self.batch_shape
         contexts = batch_shape[: len(batch_shape) - len(self.base.batch_shape)]
         key = checks.prng_key("seed", seed)
-        shape = (sample_shape,) if isinstance(sample_shape, int) else sample_shape
+        shape = (sample_shape,) if isinstance(sample_shape, int | np.integer) else sample_shape
         return self.base.sample(seed=key, sample_shape=(*shape, *contexts))
 
     def push(self, x: Array) -> tuple[Array, Array]:

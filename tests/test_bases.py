@@ -175,9 +175,8 @@ def test_uniform_box():
     y = q.sample(seed=0, sample_shape=(1000,))
     assert (y > jnp.asarray([0.0, -2.0])).all()
     assert (y < jnp.asarray([1.0, 2.0])).all()
-    np.testing.assert_allclose(
-        q.log_prob(jnp.asarray([[0.5, 1.0], [0.5, 3.0]])), [-np.log(4), -np.inf]
-    )
+    points = jnp.asarray([[0.5, 1.0], [0.5, 3.0], [0.5, np.nan], [np.inf, 1.0]])
+    np.testing.assert_allclose(q.log_prob(points), [-np.log(4), -np.inf, np.nan, -np.inf])
 
 
 def test_a_mixture_names_shapes_that_do_not_fit():

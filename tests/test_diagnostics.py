@@ -209,12 +209,19 @@ def test_how_the_verdict_combines(changes, verdict):
 
 
 def test_a_tail_is_told_from_a_fit_that_is_far_off():
-    fine = {"num_samples": 1000, "num_zero": 0, "num_nonfinite": 0, "rounding": 0.0}
-    fine |= {"missed_mass": 0.0}
+    fine = {"num_samples": 1000, "num_zero": 0, "num_nonfinite": 0, "missed_mass": 0.0}
     parameters = diagnostics.Parameters(("a",), *[np.zeros(1)] * 7)
-    cases = ((940.0, 0.9, "lacks a tail"), (300.0, 0.9, "not close"), (940.0, None, "install"))
-    for ess, khat, words in cases:
-        verdict, reason = judge(ess=ess, khat=khat, parameters=parameters, **fine)
+    cases = (
+        (940.0, 0.9, 0.0, "lacks a tail"),
+        (300.0, 0.9, 0.0, "not close"),
+        (940.0, None, 0.0, "install"),
+        (940.0, np.inf, 0.2, "rounded"),
+        (300.0, 0.9, 0.2, "not close"),
+    )
+    for ess, khat, rounding, words in cases:
+        verdict, reason = judge(
+            ess=ess, khat=khat, rounding=rounding, parameters=parameters, **fine
+        )
         assert verdict == "do not trust"
         assert words in reason
 
@@ -255,7 +262,7 @@ class Above(distrax.Bijector):
         return x, -self.forward_and_log_det(x)[1]
 
 
-def test_a_fit_that_ends_on_a_slope_is_not_trusted():
+def test_a_fit_that_ends_on_a_slope_is_not_trusted(dtype):
     """A quarter of the mass is below, in reach of no draw and of no climb, and no weight tells."""
     q = hkf.FlowDistribution(hkf.standard_normal(1), Above(jnp.asarray(-0.67)))
     found = report(q, lambda z: jax.scipy.stats.norm.logpdf(z).sum())
@@ -288,6 +295,15 @@ def test_nothing_is_next_to_exact_draws(name):
     log_density, draw = EXACT[name]
     draws = draw(np.random.default_rng(0)).astype(np.float32)
     assert adjacent_mass(log_density, draws, np.zeros(len(draws))) < 0.01
+
+
+def test_the_evidence_is_not_rounded_to_the_digits_of_a_large_constant():
+    """Float32 numbers near 3e6 are a quarter of a nat apart; the mean of many is known better."""
+    q = gaussian(jnp.zeros(5), jnp.eye(5))
+    found = report(q, lambda z: -0.5 * jnp.sum(z**2) - 3e6, num_samples=10_000)
+    exact = 2.5 * np.log(2.0 * np.pi) - 3e6
+    np.testing.assert_allclose(found.log_evidence, exact, rtol=0.0, atol=0.02)
+    assert found.verdict == "good", found.reason
 
 
 def test_wider_draws_find_what_a_narrow_fit_misses():

@@ -95,7 +95,9 @@ def test_seeds_of_every_kind_and_no_draws():
     for seed in (0, jax.random.key(0), jax.random.PRNGKey(0)):
         assert q.sample(seed=seed).shape == (2,)
     assert q.sample(seed=0, sample_shape=(0,)).shape == (0, 2)
-    assert q.sample_and_log_prob(seed=0, sample_shape=3)[1].shape == (3,)
+    for shape in (3, np.int64(3)):
+        assert q.sample_and_log_prob(seed=0, sample_shape=shape)[1].shape == (3,)
+        assert q.sample_base(seed=0, sample_shape=shape).shape == (3, 2)
 
 
 def test_other_bases_and_bijectors():

@@ -351,6 +351,15 @@ def test_the_flow_stage_gains_what_a_gaussian_cannot():
     assert fit.losses.size == ROUND_STEPS[0]
 
 
+def test_a_fit_in_double_precision(x64, quick_flow):
+    """With a constant that float32 would round by half a nat."""
+    target = hkf.Target(lambda z: jnp.sum(z - jnp.exp(z)) - 1e7, 2)  # of an exponential
+    fit = hkf.fit_posterior(target, key=0, num_steps=250, progress=False)
+    assert fit.diagnostics.log_weights.dtype == fit.sample(1, 5).dtype == np.float64
+    np.testing.assert_allclose(fit.diagnostics.log_evidence + 1e7, 0.0, atol=0.02)
+    assert fit.diagnostics.rounding < 1e-6
+
+
 def test_a_stage_that_does_not_help_is_dropped(quick_flow):
     """One step of a flow, with a rate that ruins it: the Gaussian stays."""
     target = hkf.Target(lambda z: jnp.sum(z - jnp.exp(z)), 2)  # of an exponential: Z = 1

@@ -1,10 +1,13 @@
 """The uniform distribution on a box."""
 
 import distrax
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from hkflows import checks
+
+Array = jax.Array
 
 
 def uniform(low: ArrayLike, high: ArrayLike) -> distrax.Distribution:
@@ -26,4 +29,11 @@ def uniform(low: ArrayLike, high: ArrayLike) -> distrax.Distribution:
         raise ValueError(f"`low` and `high` must be vectors; got shape {low.shape}.")
     ends = low.astype(jnp.result_type(float)), high.astype(jnp.result_type(float))
     checks.box(*ends)  # rounded, they may be equal
-    return distrax.Independent(distrax.Uniform(*map(jnp.asarray, ends)), 1)
+    return distrax.Independent(_Uniform(*map(jnp.asarray, ends)), 1)
+
+
+class _Uniform(distrax.Uniform):
+    """The uniform distribution; what is not a number has no density in it, rather than the same."""
+
+    def log_prob(self, value: Array) -> Array:
+        return jnp.where(jnp.isnan(value), jnp.nan, super().log_prob(value))

@@ -61,7 +61,7 @@ def adjacent_mass(log_density: Density, draws: np.ndarray, log_weights: np.ndarr
     moved = (draws + moves[:, None]).astype(draws.dtype)
     log_moved = np.asarray(_values(log_density, moved.reshape(-1, D)), np.float64)
     weights = np.asarray(weights, np.float64)
-    weights /= weights.sum()
+    weights = weights / weights.sum()
     with np.errstate(over="ignore", invalid="ignore"):
         ratios = np.nan_to_num(np.exp(log_moved.reshape(-1, n) - log_p), nan=0.0)
         excess = ratios @ weights - 1.0

@@ -18,8 +18,7 @@ from hkflows.diagnostics.rounding import rounding_error
 from hkflows.diagnostics.verdict import SURE, Verdict, judge
 from hkflows.diagnostics.weights import (
     effective_sample_size,
-    importance_weights,
-    log_evidence,
+    mean_of_exponentials,
     pareto_smooth,
 )
 from hkflows.diagnostics.wide import wide_evidence
@@ -142,12 +141,11 @@ def diagnose(
     z = z[is_finite]
     compared = np.flatnonzero(is_valid[:MOST_COMPARED])
     draws = jax.tree.map(lambda leaf: leaf[compared], draws)
-    weights = np.asarray(importance_weights(corrected[compared]), np.float64)
-    weights /= weights.sum()  # to the last digit: of a constant the mean is the constant
+    weights = np.exp(corrected[compared] - corrected[compared].max())
+    weights /= weights.sum()
     parameters = compare(target.names(), draws, weights, target.is_angle())
-    log_z = float(log_evidence(valid))
+    log_z, own_error = mean_of_exponentials(valid)
     ess = float(effective_sample_size(valid))
-    own_error = max(1.0 / ess - 1.0 / valid.size, 0.0) ** 0.5
     wide, wide_error = wide_evidence(
         q.base, lambda x: stream_rows(pull_back, x, chunk_size=size)[1], wide_key
     )

@@ -13,6 +13,7 @@ MOST_ZERO = 0.01  # of the draws, before the reason speaks of them
 MOST_MISSED = 0.05  # of the posterior's mass
 SURE = 3.0  # standard errors before an excess of evidence is taken for missed mass
 COARSEST = 1.0  # rounding of the log density (nats)
+COARSE = 0.1  # so much of it explains why weights are not quite even
 RELIABLE_KHAT = 0.7
 EVEN = 0.95  # ESS as a fraction of the draws, with which a large k-hat is of no consequence
 TAIL_ALONE = 0.8  # from such a fraction on it is a tail that is at fault
@@ -69,11 +70,12 @@ def judge(
     if num_nonfinite > MOST_NONFINITE * num_samples:
         reason = f"The log density was NaN or infinite at {num_nonfinite} of {num_samples} draws."
         return "do not trust", reason
-    if rounding > COARSEST:
+    nearly_even = not reliable and fraction >= TAIL_ALONE
+    if rounding > (COARSE if nearly_even else COARSEST):
         reason = (
             f"The log density is rounded by {rounding:.2g} nats: run with float64 "
-            '(`jax.config.update("jax_enable_x64", True)`) or standardise the data. If draws are '
-            "far out, the posterior may be improper."
+            '(`jax.config.update("jax_enable_x64", True)`), leave out its constant or standardise '
+            "the data. If draws are far out, the posterior may be improper."
         )
         return "do not trust", reason
     reasons = []
