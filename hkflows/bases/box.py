@@ -33,7 +33,7 @@ def uniform(low: ArrayLike, high: ArrayLike) -> distrax.Distribution:
 
 
 class _Uniform(distrax.Uniform):
-    """The uniform distribution; what is not a number has no density in it, rather than the same."""
+    """That of distrax, with a density of NaN where the value is NaN, and not the same as inside."""
 
     def log_prob(self, value: Array) -> Array:
         return jnp.where(jnp.isnan(value), jnp.nan, super().log_prob(value))
