@@ -13,14 +13,17 @@ import hkflows as hkf
 from hkflows.bijectors.result import result_shape
 
 ALONE = sorted(zoo.ALONE.keys() - zoo.CONTINUOUS.keys())  # `test_ffjord.py` has the continuous one
-# A single dimension in single precision, where a context is not needed; several in double. The
-# round trips of several in single precision are those of `test_distributions.py`.
+# A single dimension needs no context, and no second precision; nor do, one by one in single
+# precision, those that are links of a chain.
 every_case = pytest.mark.parametrize(
     ("case", "dtype"),
     [
         pytest.param(case, dtype, id=f"{dtype}-{case}")
         for dtype, cases in {
-            "float32": [case for case in zoo.cases(sizes=(1,)) if not case.conditional],
+            "float32": [
+                *(case for case in zoo.cases(sizes=(1,)) if not case.conditional),
+                *zoo.once(5),
+            ],
             "float64": [*zoo.once(5), *zoo.once(5, ALONE)],
         }.items()
         for case in cases
